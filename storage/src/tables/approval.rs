@@ -1,0 +1,111 @@
+//! Approvals: what an agent asked to be allowed.
+
+use bincode::{Decode, Encode};
+
+use super::{AgentNo, FleetNo, TimeMs, record, registry};
+use crate::{Cf, Key, Read, StorageError, Txn};
+
+/// A proposed action, or a message that waits for an operator.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Approval {
+    /// The UUID behind `apr_…`.
+    pub uuid: u128,
+    /// Who asked.
+    pub agent: AgentNo,
+    /// The conversation it belongs to.
+    pub conversation_id: String,
+    /// What kind of action.
+    pub action_type: String,
+    /// What it is, for people.
+    pub summary: String,
+    /// How risky the agent holds it to be.
+    pub risk: Risk,
+    /// The details, JSON as received.
+    pub payload: String,
+    /// Where it stands.
+    pub status: ApprovalStatus,
+    /// The message that waits for it, where there is one.
+    pub message: Option<u128>,
+    /// When it was asked.
+    pub requested_ms: TimeMs,
+    /// When it was decided.
+    pub resolved_ms: Option<TimeMs>,
+    /// Who decided, an operator's public id.
+    pub resolved_by: Option<String>,
+    /// What came of it, JSON as received.
+    pub output: Option<String>,
+}
+record!(Approval, "approval");
+
+/// How risky an action is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Risk {
+    /// Low.
+    Low,
+    /// Medium.
+    Medium,
+    /// High.
+    High,
+    /// Critical.
+    Critical,
+}
+
+impl Risk {
+    /// The word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Risk::Low => "low",
+            Risk::Medium => "medium",
+            Risk::High => "high",
+            Risk::Critical => "critical",
+        }
+    }
+}
+
+/// Where an approval stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum ApprovalStatus {
+    /// Waits for an operator.
+    Pending,
+    /// Allowed.
+    Approved,
+    /// Refused.
+    Rejected,
+    /// Done.
+    Executed,
+    /// Not done.
+    Cancelled,
+    /// Tried and failed.
+    Failed,
+    /// Nobody decided in time.
+    Expired,
+}
+
+impl ApprovalStatus {
+    /// The word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ApprovalStatus::Pending => "pending",
+            ApprovalStatus::Approved => "approved",
+            ApprovalStatus::Rejected => "rejected",
+            ApprovalStatus::Executed => "executed",
+            ApprovalStatus::Cancelled => "cancelled",
+            ApprovalStatus::Failed => "failed",
+            ApprovalStatus::Expired => "expired",
+        }
+    }
+}
+
+fn key(fleet: FleetNo, uuid: u128) -> Key {
+    Key::table(registry::APPROVAL).u32(fleet).u128(uuid)
+}
+
+/// The approval with this UUID.
+pub fn get(read: &impl Read, fleet: FleetNo, uuid: u128) -> Result<Option<Approval>, StorageError> {
+    read.record(Cf::Registry, key(fleet, uuid).bytes())
+}
+
+/// Writes an approval.
+pub fn put(txn: &mut Txn, fleet: FleetNo, approval: &Approval) {
+    txn.put_record(Cf::Registry, key(fleet, approval.uuid), approval);
+}

@@ -1,0 +1,72 @@
+//! Counts shown to people, kept as things happen and never by scanning.
+
+use super::{FleetNo, meta};
+use crate::{Cf, Key, Read, StorageError, Txn};
+
+/// What is counted, per fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Counter {
+    /// Deliveries waiting to be handed out.
+    DeliveryQueued = 1,
+    /// Deliveries handed out and not yet acked.
+    DeliveryDelivered = 2,
+    /// Deliveries acked, ever.
+    DeliveryAcked = 3,
+    /// Deliveries expired, ever.
+    DeliveryExpired = 4,
+    /// Deliveries dead-lettered, ever.
+    DeliveryDeadLettered = 5,
+    /// Deliveries cancelled, ever.
+    DeliveryCancelled = 6,
+    /// Messages with an open delivery.
+    MessageOpen = 10,
+    /// Messages whose deliveries have all ended, ever.
+    MessageDone = 12,
+    /// Messages taken back by their sender, ever.
+    MessageCancelled = 13,
+    /// Messages accepted, ever.
+    MessageAccepted = 14,
+    /// Agents in state healthy.
+    AgentHealthy = 20,
+    /// Agents in state degraded.
+    AgentDegraded = 21,
+    /// Agents in state paused.
+    AgentPaused = 22,
+    /// Agents in state quarantined.
+    AgentQuarantined = 23,
+    /// Agents revoked.
+    AgentRevoked = 24,
+    /// Dead letters stored now.
+    DeadLetters = 30,
+    /// Rate violations of the last 24 hours.
+    RateViolations = 31,
+    /// Approvals waiting for a decision.
+    ApprovalsPending = 32,
+}
+
+fn key(fleet: FleetNo, counter: Counter) -> Key {
+    Key::table(meta::COUNTER).u32(fleet).u8(counter as u8)
+}
+
+/// The count.
+pub fn get(read: &impl Read, fleet: FleetNo, counter: Counter) -> Result<u64, StorageError> {
+    let Some(bytes) = read.get(Cf::Meta, key(fleet, counter).bytes())? else {
+        return Ok(0);
+    };
+    let bytes: [u8; 8] = bytes
+        .as_slice()
+        .try_into()
+        .map_err(|_| StorageError::Corrupt {
+            table: "counter",
+            detail: format!("{} bytes instead of 8", bytes.len()),
+        })?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Changes the count by `by`. It never goes below zero: a count that would is corrected there.
+pub fn add(txn: &mut Txn, fleet: FleetNo, counter: Counter, by: i64) -> Result<(), StorageError> {
+    let value = get(txn, fleet, counter)?.saturating_add_signed(by);
+    txn.put(Cf::Meta, key(fleet, counter), value.to_le_bytes().to_vec());
+    Ok(())
+}

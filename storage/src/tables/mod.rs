@@ -1,0 +1,74 @@
+//! The tables, one file each: the record, its key, how it is read and written, its indexes.
+//!
+//! Fleets and agents have short numbers inside keys; their public ids are texts. Every key of a
+//! fleet's data begins with the fleet's number. Functions here keep a table and its indexes in
+//! step; rules about when something may change belong to the state machine.
+
+pub mod agent;
+pub mod approval;
+pub mod control;
+pub mod conversation;
+pub mod counter;
+pub mod dead_letter;
+pub mod delivery;
+pub mod due;
+pub mod event;
+pub mod fleet;
+pub mod floor;
+pub mod idempotency;
+pub mod message;
+pub mod nonce;
+pub mod notice;
+pub mod operator;
+pub mod rate;
+pub mod room;
+pub mod sequence;
+pub mod settings;
+pub mod system;
+pub mod token;
+
+/// A fleet's number, first part of every key of its data.
+pub type FleetNo = u32;
+/// An agent's number within its fleet.
+pub type AgentNo = u32;
+/// Milliseconds since the Unix epoch, UTC.
+pub type TimeMs = u64;
+
+/// Table bytes of the registry family. A byte is never given to another table.
+pub(crate) mod registry {
+    pub const FLEET: u8 = 1;
+    pub const FLEET_BY_ID: u8 = 2;
+    pub const FLEET_BY_NAME: u8 = 3;
+    pub const OPERATOR: u8 = 4;
+    pub const SESSION: u8 = 6;
+    pub const ENROLLMENT_TOKEN: u8 = 7;
+    pub const AGENT: u8 = 8;
+    pub const AGENT_BY_ID: u8 = 9;
+    pub const ROOM: u8 = 12;
+    pub const APPROVAL: u8 = 13;
+    pub const CONTROL: u8 = 14;
+    pub const FLOOR: u8 = 15;
+    pub const NOTICE: u8 = 16;
+    pub const VIOLATION: u8 = 17;
+    pub const PARTICIPANT: u8 = 18;
+}
+
+/// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).
+pub(crate) mod meta {
+    pub const SYSTEM: u8 = 1;
+    pub const SETTINGS: u8 = 2;
+    pub const COUNTER: u8 = 3;
+    pub const SEQUENCE: u8 = 4;
+    pub const AGENT_LIVE: u8 = 5;
+    pub const AGENT_RATE: u8 = 6;
+}
+
+/// Implements [`Record`](crate::Record) in its first version.
+macro_rules! record {
+    ($type:ty, $table:literal) => {
+        impl crate::Record for $type {
+            const TABLE: &'static str = $table;
+        }
+    };
+}
+pub(crate) use record;

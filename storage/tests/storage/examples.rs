@@ -1,0 +1,459 @@
+//! One list of all record types, with examples that use every field and every variant.
+//!
+//! The order of fields and variants is the format. An appended variant needs an example at the
+//! end of its list, so that its number is pinned as well.
+
+use ekho_storage::tables::agent::{
+    Agent, AgentLive, AutoHold, Credential, Hold, HoldKind, IdentityKey,
+};
+use ekho_storage::tables::approval::{Approval, ApprovalStatus, Risk};
+use ekho_storage::tables::control::Control;
+use ekho_storage::tables::dead_letter::DeadLetter;
+use ekho_storage::tables::delivery::{Delivery, DeliveryState, Queue};
+use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
+use ekho_storage::tables::fleet::Fleet;
+use ekho_storage::tables::floor::Floor;
+use ekho_storage::tables::idempotency::Idempotency;
+use ekho_storage::tables::message::{Envelope, Message, MessageState, Priority, Recipient};
+use ekho_storage::tables::notice::Notice;
+use ekho_storage::tables::operator::{Operator, Role, Session};
+use ekho_storage::tables::rate::RateWindow;
+use ekho_storage::tables::room::Room;
+use ekho_storage::tables::settings::Settings;
+use ekho_storage::tables::system::System;
+use ekho_storage::tables::token::EnrollmentToken;
+
+use crate::golden::{Entry, entry};
+
+const NOW_MS: u64 = 1_795_000_000_000;
+const UUID: u128 = 0x0192_f0aa_bbcc_7ddd_8eee_0011_2233_4455;
+
+/// Every version of every record. A type that is missing here fails the golden test.
+pub fn all() -> Vec<Entry> {
+    vec![
+        entry(1, agents()),
+        entry(1, agents_live()),
+        entry(1, approvals()),
+        entry(1, controls()),
+        entry(1, dead_letters()),
+        entry(1, deliveries()),
+        entry(
+            1,
+            vec![EnrollmentToken {
+                fleet: 1,
+                created_by: "opr_1".into(),
+                expires_ms: NOW_MS,
+            }],
+        ),
+        entry(1, events()),
+        entry(1, vec![fleet()]),
+        entry(
+            1,
+            vec![Floor {
+                holder: 7,
+                expires_ms: NOW_MS,
+            }],
+        ),
+        entry(
+            1,
+            vec![Idempotency {
+                request_hash: [0xab; 32],
+                message: UUID,
+                queued_ms: NOW_MS,
+                deliver_at_ms: NOW_MS + 60_000,
+            }],
+        ),
+        entry(1, messages()),
+        entry(
+            1,
+            vec![Notice {
+                message_seq: 300,
+                at_ms: NOW_MS,
+            }],
+        ),
+        entry(1, operators()),
+        entry(
+            1,
+            vec![
+                Queue::default(),
+                Queue {
+                    last_seq: 70_000,
+                    head: 251,
+                    ready: 3,
+                },
+            ],
+        ),
+        entry(
+            1,
+            vec![
+                RateWindow::default(),
+                RateWindow {
+                    start_ms: NOW_MS,
+                    count: 30,
+                },
+            ],
+        ),
+        entry(1, vec![room()]),
+        entry(1, vec![session()]),
+        entry(1, vec![Settings::default()]),
+        entry(1, systems()),
+    ]
+}
+
+pub fn fleet() -> Fleet {
+    Fleet {
+        no: 1,
+        id: "flt_1".into(),
+        name: "Möwe".into(),
+        created_ms: NOW_MS,
+    }
+}
+
+pub fn room() -> Room {
+    Room {
+        id: "room_1".into(),
+        name: "Review".into(),
+        created_by: 1,
+        created_ms: NOW_MS,
+        members: vec![1, 2, 70_000],
+    }
+}
+
+pub fn agents() -> Vec<Agent> {
+    let plain = Agent {
+        fleet: 1,
+        no: 2,
+        id: "agent_2".into(),
+        display_name: "Writer".into(),
+        runtime: "custom".into(),
+        hostname: None,
+        capabilities: vec![],
+        created_ms: NOW_MS,
+        credentials: vec![Credential {
+            id: 1,
+            sealed_secret: vec![1, 2, 3],
+            valid_until_ms: None,
+        }],
+        identity_key: None,
+        hold: None,
+        auto_hold: None,
+        revoked: false,
+    };
+    let full = Agent {
+        hostname: Some("host".into()),
+        capabilities: vec!["draft".into(), "review".into()],
+        credentials: vec![
+            Credential {
+                id: 3,
+                sealed_secret: vec![0; 60],
+                valid_until_ms: None,
+            },
+            Credential {
+                id: 2,
+                sealed_secret: vec![0xff; 60],
+                valid_until_ms: Some(NOW_MS),
+            },
+        ],
+        identity_key: Some(IdentityKey {
+            key_id: "key_1".into(),
+            public_key: "MCow".into(),
+        }),
+        hold: Some(Hold {
+            kind: HoldKind::Pause,
+            reason: "maintenance".into(),
+            expires_ms: Some(NOW_MS),
+            redirect_to: Some(9),
+        }),
+        auto_hold: Some(AutoHold::HeartbeatTimeout),
+        ..plain.clone()
+    };
+    let revoked = Agent {
+        hold: Some(Hold {
+            kind: HoldKind::Quarantine,
+            reason: String::new(),
+            expires_ms: None,
+            redirect_to: None,
+        }),
+        auto_hold: Some(AutoHold::RateLimitAbuse),
+        revoked: true,
+        ..plain.clone()
+    };
+    vec![plain, full, revoked]
+}
+
+fn agents_live() -> Vec<AgentLive> {
+    let heard = AgentLive {
+        last_seen_ms: NOW_MS,
+        degraded: true,
+        reported: "degraded".into(),
+        due_ms: NOW_MS + 270_000,
+    };
+    vec![AgentLive::default(), heard]
+}
+
+fn approvals() -> Vec<Approval> {
+    let asked = Approval {
+        uuid: UUID,
+        agent: 2,
+        conversation_id: "c-1".into(),
+        action_type: "deploy".into(),
+        summary: "Deploy build 7".into(),
+        risk: Risk::Low,
+        payload: r#"{"build":7}"#.into(),
+        status: ApprovalStatus::Pending,
+        message: None,
+        requested_ms: NOW_MS,
+        resolved_ms: None,
+        resolved_by: None,
+        output: None,
+    };
+    let mut all = vec![asked.clone()];
+    all.extend(
+        [Risk::Medium, Risk::High, Risk::Critical].map(|risk| Approval {
+            risk,
+            message: Some(UUID),
+            ..asked.clone()
+        }),
+    );
+    let decided = [
+        ApprovalStatus::Approved,
+        ApprovalStatus::Rejected,
+        ApprovalStatus::Executed,
+        ApprovalStatus::Cancelled,
+        ApprovalStatus::Failed,
+        ApprovalStatus::Expired,
+    ];
+    all.extend(decided.map(|status| Approval {
+        status,
+        resolved_ms: Some(NOW_MS + 5),
+        resolved_by: Some("opr_1".into()),
+        output: Some("{}".into()),
+        ..asked.clone()
+    }));
+    all
+}
+
+fn controls() -> Vec<Control> {
+    let stays = Control {
+        action: "pause".into(),
+        reason: "why".into(),
+        created_ms: NOW_MS,
+        expires_ms: None,
+    };
+    vec![
+        stays.clone(),
+        Control {
+            expires_ms: Some(NOW_MS + 1),
+            ..stays
+        },
+    ]
+}
+
+fn dead_letters() -> Vec<DeadLetter> {
+    vec![DeadLetter {
+        message: UUID,
+        recipient: 3,
+        seq: 12,
+        sender: 2,
+        retry_count: 5,
+        failure_reason: "max_retries_exceeded".into(),
+        at_ms: NOW_MS,
+    }]
+}
+
+pub fn deliveries() -> Vec<Delivery> {
+    let new = Delivery {
+        message: UUID,
+        state: DeliveryState::Ready,
+        attempts: 0,
+        retries: 0,
+        deadline_ms: NOW_MS + 900_000,
+        due_ms: NOW_MS + 900_000,
+        delivered_ms: None,
+        ended_ms: None,
+        last_failure_reason: None,
+        message_type: "direct".into(),
+    };
+    let mut all = vec![new.clone()];
+    all.extend(
+        [
+            DeliveryState::Waiting,
+            DeliveryState::Delivered,
+            DeliveryState::Acked,
+            DeliveryState::Expired,
+            DeliveryState::DeadLettered,
+            DeliveryState::Cancelled,
+        ]
+        .map(|state| Delivery {
+            state,
+            attempts: 6,
+            retries: 5,
+            due_ms: 0,
+            delivered_ms: Some(NOW_MS + 1),
+            ended_ms: Some(NOW_MS + 2),
+            last_failure_reason: Some("timeout".into()),
+            ..new.clone()
+        }),
+    );
+    all
+}
+
+fn events() -> Vec<Event> {
+    use EventKind::*;
+    const KINDS: [EventKind; 33] = [
+        MessageQueued,
+        MessageDelivered,
+        MessageAcked,
+        MessageRetryRequeued,
+        MessageDeadLettered,
+        MessageExpired,
+        MessagePolicyDenied,
+        MessageCancelled,
+        AgentEnrolled,
+        AgentHeartbeat,
+        AgentPause,
+        AgentResume,
+        AgentQuarantine,
+        AgentRevoked,
+        AgentAutoQuarantined,
+        AgentAutoUnquarantined,
+        AgentRateLimitExceeded,
+        AgentCredentialRotated,
+        AgentIdentityKey,
+        ApprovalRequested,
+        ApprovalApproved,
+        ApprovalRejected,
+        ApprovalResult,
+        PolicyCreated,
+        PolicyUpdated,
+        PolicyDeleted,
+        ConversationStalled,
+        OperatorLogin,
+        OperatorLogout,
+        EnrollmentTokenCreated,
+        SettingsChanged,
+        RoomCreated,
+        FleetCreated,
+    ];
+    let actors = [
+        Actor::System,
+        Actor::Agent(2),
+        Actor::Operator("opr_1".into()),
+    ];
+    let resources = [
+        Resource::Message(UUID),
+        Resource::Delivery(UUID, 3),
+        Resource::Agent(2),
+        Resource::Approval(UUID),
+        Resource::Conversation("c-1".into()),
+        Resource::Other("room".into(), "room_1".into()),
+    ];
+    KINDS
+        .into_iter()
+        .enumerate()
+        .map(|(number, kind)| Event {
+            kind,
+            actor: actors[number % actors.len()].clone(),
+            resource: resources[number % resources.len()].clone(),
+            conversation_id: (number % 2 == 1).then(|| "c-1".to_string()),
+            payload: if number % 3 == 2 {
+                r#"{"reason":"why"}"#.into()
+            } else {
+                String::new()
+            },
+            at_ms: NOW_MS + number as u64,
+        })
+        .collect()
+}
+
+pub fn messages() -> Vec<Message> {
+    let single = Message {
+        uuid: UUID,
+        seq: 1,
+        sender: 2,
+        sender_id: "agent_2".into(),
+        recipient: Recipient::Agent("agent_3".into()),
+        message_type: "direct".into(),
+        priority: Priority::Normal,
+        approval: None,
+        metadata: None,
+        conversation_id: "c-1".into(),
+        correlation_id: "r-1".into(),
+        envelope: None,
+        created_ms: NOW_MS,
+        deliver_at_ms: NOW_MS,
+        deadline_ms: NOW_MS + 900_000,
+        state: MessageState::Open,
+        single: Some((3, 12)),
+        delivery_count: 1,
+        open: 1,
+        dead: false,
+    };
+    let room = Message {
+        recipient: Recipient::Group("room_1".into()),
+        priority: Priority::Low,
+        approval: Some(UUID + 1),
+        metadata: Some(r#"{"k":1}"#.into()),
+        envelope: Some(Envelope {
+            agent_sig: "sig".into(),
+            key_id: "key_1".into(),
+            sig_canonical: "text".into(),
+        }),
+        state: MessageState::PendingApproval,
+        single: None,
+        delivery_count: 1200,
+        open: 700,
+        ..single.clone()
+    };
+    let ended = [
+        (MessageState::Rejected, Priority::High),
+        (MessageState::Cancelled, Priority::Urgent),
+        (MessageState::Done, Priority::Normal),
+    ];
+    let mut all = vec![single, room.clone()];
+    all.extend(ended.map(|(state, priority)| Message {
+        recipient: Recipient::Broadcast,
+        state,
+        priority,
+        open: 0,
+        dead: true,
+        ..room.clone()
+    }));
+    all
+}
+
+fn operators() -> Vec<Operator> {
+    [Role::Owner, Role::Operator, Role::Viewer]
+        .map(|role| Operator {
+            id: "opr_1".into(),
+            email: "owner@example.org".into(),
+            password_hash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into(),
+            role,
+            created_ms: NOW_MS,
+        })
+        .to_vec()
+}
+
+fn session() -> Session {
+    Session {
+        fleet: 1,
+        email: "owner@example.org".into(),
+        operator_id: "opr_1".into(),
+        created_ms: NOW_MS,
+        expires_ms: NOW_MS + 43_200_000,
+    }
+}
+
+fn systems() -> Vec<System> {
+    let used = System {
+        now_ms: NOW_MS,
+        due_low_ms: NOW_MS - 10,
+        leader_since_ms: NOW_MS - 60_000,
+        nonce_floor_bucket: 2_991_665,
+        timestamp_floor_ms: 1_695_000_000_000,
+        wide_skew_ms: 600_000,
+        wide_until_ms: NOW_MS + 1_200_000,
+        sealing_key_id: "k1".into(),
+    };
+    vec![System::default(), used]
+}
