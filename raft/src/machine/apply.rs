@@ -1,0 +1,208 @@
+//! The apply thread: batches of committed entries go into the state database, one `Txn` each,
+//! together with the position they bring it to.
+//!
+//! The state has no write-ahead file. Position and data are in one atomic batch, so after a crash
+//! the state is exactly what some prefix of the log makes of it, and the rest is replayed.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use bytes::Bytes;
+use ekho_storage::{Cf, Read, State, StorageError, Txn};
+use openraft::EntryPayload;
+use openraft::storage::ApplyResponder;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use super::{ApplyError, Machine, Stamp};
+use crate::codec::{self, CodecError};
+use crate::disk::{Disk, Short};
+use crate::error::{SnapshotError, StartError};
+use crate::fatal::Fatal;
+use crate::types::{CommandBatch, Entry, LogId, Outcomes, StoredMembership, TypeConfig};
+
+const APPLIED: &[u8] = b"raft/applied";
+const MEMBERSHIP: &[u8] = b"raft/membership";
+
+/// How far the state has come, and the membership in force there.
+#[derive(Clone, Default)]
+pub(crate) struct Position {
+    pub(crate) applied: Option<LogId>,
+    pub(crate) membership: StoredMembership,
+}
+
+/// An entry with whoever waits for its outcome on this node.
+pub(super) type Item = (Entry, Option<ApplyResponder<TypeConfig>>);
+
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    Apply {
+        items: Vec<Item>,
+        done: oneshot::Sender<io::Result<()>>,
+    },
+    /// Copy the state, as it is between two batches, to a directory that does not exist yet.
+    Checkpoint {
+        dest: PathBuf,
+        done: oneshot::Sender<Result<Position, SnapshotError>>,
+    },
+    /// Replace the state by the one in a directory, which is moved.
+    Replace {
+        from: PathBuf,
+        done: oneshot::Sender<Result<Position, SnapshotError>>,
+    },
+}
+
+/// What the thread shares with the rest of the node.
+pub(crate) struct Applied {
+    pub(crate) position: Mutex<Position>,
+    /// The applied index, for read points.
+    pub(crate) index: watch::Sender<Option<u64>>,
+}
+
+pub(super) struct Applier<M> {
+    pub(super) state: State,
+    pub(super) machine: Arc<M>,
+    pub(super) shared: Arc<Applied>,
+    pub(super) disk: Disk,
+    pub(super) fatal: Fatal,
+}
+
+impl Applied {
+    pub(super) fn new(position: Position) -> Self {
+        let index = position.applied.map(|applied| applied.index);
+        Applied {
+            position: Mutex::new(position),
+            index: watch::Sender::new(index),
+        }
+    }
+
+    fn set(&self, position: Position) {
+        let index = position.applied.map(|applied| applied.index);
+        *self.position.lock() = position;
+        self.index.send_replace(index);
+    }
+}
+
+impl<M: Machine> Applier<M> {
+    /// Runs until every sender of jobs is gone.
+    pub(super) fn run(self, jobs: Receiver<Job>) {
+        // Whoever asked may have stopped waiting; the work is done all the same.
+        for job in jobs {
+            match job {
+                Job::Apply { items, done } => drop(done.send(self.apply(items))),
+                Job::Checkpoint { dest, done } => drop(done.send(self.checkpoint(dest))),
+                Job::Replace { from, done } => drop(done.send(self.replace(from))),
+            }
+        }
+    }
+
+    fn apply(&self, items: Vec<Item>) -> io::Result<()> {
+        let mut txn = self.state.begin();
+        let mut effects = M::Effects::default();
+        let mut position = self.shared.position.lock().clone();
+        let mut answers = Vec::with_capacity(items.len());
+        for (entry, responder) in items {
+            let index = entry.log_id.index;
+            let mut outcomes = Outcomes::new();
+            match entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(batch) => {
+                    outcomes = self
+                        .apply_batch(&mut txn, index, &batch, &mut effects)
+                        .map_err(|error| self.stop(index, &error.to_string()))?;
+                }
+                EntryPayload::Membership(membership) => {
+                    position.membership = StoredMembership::new(Some(entry.log_id), membership);
+                    let record = codec::encode_membership(&position.membership)
+                        .map_err(|error| self.stop(index, &error.to_string()))?;
+                    txn.put(Cf::Meta, MEMBERSHIP, record);
+                }
+            }
+            position.applied = Some(entry.log_id);
+            answers.push((responder, outcomes));
+        }
+        let Some(applied) = position.applied else {
+            return Ok(());
+        };
+        let record = codec::encode_log_id(&applied)
+            .map_err(|error| self.stop(applied.index, &error.to_string()))?;
+        txn.put(Cf::Meta, APPLIED, record);
+        self.disk
+            .retry(Short::State, StorageError::is_no_space, || txn.commit())
+            .map_err(|error| self.stop(applied.index, &error.to_string()))?;
+        self.machine.committed(effects);
+        self.shared.set(position);
+        for (responder, outcomes) in answers {
+            if let Some(responder) = responder {
+                responder.send(outcomes);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_batch(
+        &self,
+        txn: &mut Txn,
+        index: u64,
+        batch: &CommandBatch,
+        effects: &mut M::Effects,
+    ) -> Result<Vec<Bytes>, ApplyError> {
+        let mut outcomes = Vec::with_capacity(batch.commands.len());
+        for (position, command) in (0u32..).zip(batch.commands.iter()) {
+            let at = Stamp {
+                index,
+                position,
+                now_ms: batch.now_ms,
+            };
+            outcomes.push(self.machine.apply(txn, at, command, effects)?);
+        }
+        Ok(outcomes)
+    }
+
+    fn checkpoint(&self, dest: PathBuf) -> Result<Position, SnapshotError> {
+        self.state.checkpoint(&dest)?;
+        Ok(self.shared.position.lock().clone())
+    }
+
+    fn replace(&self, from: PathBuf) -> Result<Position, SnapshotError> {
+        self.state.replace(&from)?;
+        let position = read_position(&self.state).map_err(|error| SnapshotError::Damaged {
+            dir: from,
+            detail: error.to_string(),
+        })?;
+        self.shared.set(position.clone());
+        Ok(position)
+    }
+
+    /// Ends the node: what the others apply, this one cannot.
+    fn stop(&self, index: u64, reason: &str) -> io::Error {
+        let sentence = format!("log entry {index} cannot be applied: {reason}");
+        if !self.disk.is_stopping() {
+            self.fatal.set(sentence.clone());
+        }
+        io::Error::other(sentence)
+    }
+}
+
+/// Reads the position the state was left at.
+pub(super) fn read_position(state: &State) -> Result<Position, StartError> {
+    let view = state.view();
+    let record = |what: &str, error: CodecError| StartError::record(what, error);
+    let applied = view
+        .get(Cf::Meta, APPLIED)?
+        .map(|bytes| codec::decode_log_id(&bytes))
+        .transpose()
+        .map_err(|error| record("the applied position of the state", error))?;
+    let membership = view
+        .get(Cf::Meta, MEMBERSHIP)?
+        .map(|bytes| codec::decode_membership(&bytes))
+        .transpose()
+        .map_err(|error| record("the membership in the state", error))?
+        .unwrap_or_default();
+    Ok(Position {
+        applied,
+        membership,
+    })
+}

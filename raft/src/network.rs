@@ -1,0 +1,235 @@
+//! The seam to the network. openraft asks for one client a peer; a [`Transport`] makes the
+//! connections behind them. What arrives from a peer is handed to the node's `serve_*` methods.
+//!
+//! A node without peers uses [`NoPeers`].
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use thiserror::Error;
+
+use crate::snapshot::SnapshotDir;
+use crate::types::{NodeId, Peer, TypeConfig, Vote};
+
+/// Entries for a follower, or a heartbeat.
+pub type Append = AppendEntriesRequest<TypeConfig>;
+/// A follower's answer to [`Append`].
+pub type Appended = AppendEntriesResponse<TypeConfig>;
+/// A candidate's question, before or in an election.
+pub type Ballot = VoteRequest<TypeConfig>;
+/// The answer to [`Ballot`].
+pub type Voted = VoteResponse<TypeConfig>;
+/// A leader's wish to be succeeded.
+pub type Handover = TransferLeaderRequest<TypeConfig>;
+/// The answer to [`Handover`].
+pub type HandedOver = TransferLeaderResponse<TypeConfig>;
+/// The answer to a snapshot.
+pub type Installed = SnapshotResponse<TypeConfig>;
+/// Under whose leadership a snapshot is sent.
+pub type LeaderVote = Vote;
+
+/// Why a peer gave no answer.
+#[derive(Clone, Debug, Error)]
+pub enum TransportError {
+    /// The peer is away; trying again at once is of no use.
+    #[error("unreachable: {0}")]
+    Unreachable(String),
+    /// This message failed; the next may not.
+    #[error("{0}")]
+    Failed(String),
+    /// The sender changed its mind.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// Makes connections to peers.
+pub trait Transport: Send + Sync + 'static {
+    /// A client for one peer. It connects when it is first used and again after a failure.
+    fn client(&self, node_id: NodeId, peer: &Peer) -> Box<dyn Client>;
+}
+
+/// Sends messages to one peer. Each call is bounded by its `ttl`, but for snapshots, which take
+/// as long as they make progress.
+pub trait Client: Send + Sync + 'static {
+    /// Sends entries or a heartbeat.
+    fn append(
+        &mut self,
+        request: Append,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<Appended, TransportError>>;
+
+    /// Asks for a vote.
+    fn vote(
+        &mut self,
+        request: Ballot,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<Voted, TransportError>>;
+
+    /// Asks whether a vote would be given.
+    fn pre_vote(
+        &mut self,
+        request: Ballot,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<Voted, TransportError>>;
+
+    /// Hands leadership over.
+    fn hand_over(
+        &mut self,
+        request: Handover,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<HandedOver, TransportError>>;
+
+    /// Sends a snapshot and waits until it is installed or refused. Stops with
+    /// [`TransportError::Cancelled`] when `cancelled` resolves.
+    fn snapshot(
+        &mut self,
+        vote: LeaderVote,
+        snapshot: SnapshotDir,
+        cancelled: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'_, Result<Installed, TransportError>>;
+}
+
+/// The transport of a node that has no peers.
+pub struct NoPeers;
+
+impl Transport for NoPeers {
+    fn client(&self, _node_id: NodeId, _peer: &Peer) -> Box<dyn Client> {
+        Box::new(NoPeers)
+    }
+}
+
+fn nobody<T: Send + 'static>() -> BoxFuture<'static, Result<T, TransportError>> {
+    async {
+        Err(TransportError::Unreachable(
+            "no peers are configured".into(),
+        ))
+    }
+    .boxed()
+}
+
+impl Client for NoPeers {
+    fn append(
+        &mut self,
+        _: Append,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<Appended, TransportError>> {
+        nobody()
+    }
+
+    fn vote(&mut self, _: Ballot, _: Duration) -> BoxFuture<'_, Result<Voted, TransportError>> {
+        nobody()
+    }
+
+    fn pre_vote(&mut self, _: Ballot, _: Duration) -> BoxFuture<'_, Result<Voted, TransportError>> {
+        nobody()
+    }
+
+    fn hand_over(
+        &mut self,
+        _: Handover,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<HandedOver, TransportError>> {
+        nobody()
+    }
+
+    fn snapshot(
+        &mut self,
+        _: LeaderVote,
+        _: SnapshotDir,
+        _: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'_, Result<Installed, TransportError>> {
+        nobody()
+    }
+}
+
+/// What openraft gets: a factory of clients.
+pub(crate) struct Network(pub(crate) std::sync::Arc<dyn Transport>);
+
+/// One client as openraft sees it.
+pub struct NetworkClient(Box<dyn Client>);
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = NetworkClient;
+
+    async fn new_client(&mut self, target: NodeId, node: &Peer) -> NetworkClient {
+        NetworkClient(self.0.client(target, node))
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for NetworkClient {
+    type SnapshotData = SnapshotDir;
+
+    async fn append_entries(
+        &mut self,
+        rpc: Append,
+        option: RPCOption,
+    ) -> Result<Appended, RPCError<TypeConfig>> {
+        self.0
+            .append(rpc, option.soft_ttl())
+            .await
+            .map_err(rpc_error)
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: Ballot,
+        option: RPCOption,
+    ) -> Result<Voted, RPCError<TypeConfig>> {
+        self.0.vote(rpc, option.soft_ttl()).await.map_err(rpc_error)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: Ballot,
+        option: RPCOption,
+    ) -> Result<Voted, RPCError<TypeConfig>> {
+        self.0
+            .pre_vote(rpc, option.soft_ttl())
+            .await
+            .map_err(rpc_error)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: openraft::alias::SnapshotOf<TypeConfig, SnapshotDir>,
+        cancel: impl Future<Output = ReplicationClosed> + openraft::OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<Installed, StreamingError<TypeConfig>> {
+        let cancelled = cancel.map(|_| ()).boxed();
+        self.0
+            .snapshot(vote, snapshot.snapshot, cancelled)
+            .await
+            .map_err(|error| match error {
+                TransportError::Cancelled => {
+                    StreamingError::Closed(ReplicationClosed::new("cancelled"))
+                }
+                error => StreamingError::from(rpc_error(error)),
+            })
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: Handover,
+        option: RPCOption,
+    ) -> Result<HandedOver, RPCError<TypeConfig>> {
+        self.0
+            .hand_over(request, option.soft_ttl())
+            .await
+            .map_err(rpc_error)
+    }
+}
+
+fn rpc_error(error: TransportError) -> RPCError<TypeConfig> {
+    match error {
+        TransportError::Unreachable(_) => RPCError::Unreachable(Unreachable::new(&error)),
+        error => RPCError::Network(NetworkError::new(&error)),
+    }
+}

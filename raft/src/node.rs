@@ -1,0 +1,267 @@
+//! The node: what the rest of the program holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver;
+use openraft::{Raft, ServerState};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::NodeConfig;
+use crate::disk::Disk;
+use crate::error::{ProposeError, ReadError, SnapshotError};
+use crate::fatal::Fatal;
+use crate::log::{LogStore, LogWriter};
+use crate::machine::{Applied, ApplyThread, Machine, StateMachine};
+use crate::proposer::Queue;
+use crate::reads::ReadPoints;
+use crate::snapshot::Snapshots;
+use crate::status::{Leadership, Member, NodeStatus, Role};
+use crate::types::TypeConfig;
+
+use ekho_storage::State;
+
+/// A running node. Clones share it. Call [`Node::shutdown`] before the last one is dropped;
+/// without, it ends as a crash would end it.
+pub struct Node<M> {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) machine: Arc<M>,
+}
+
+impl<M> Clone for Node<M> {
+    fn clone(&self) -> Self {
+        Node {
+            inner: self.inner.clone(),
+            machine: self.machine.clone(),
+        }
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: NodeConfig,
+    pub(crate) raft: Raft<TypeConfig, StateMachine>,
+    pub(crate) state: State,
+    pub(crate) log: LogStore,
+    pub(crate) applied: Arc<Applied>,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) queue: Queue,
+    pub(crate) reads: ReadPoints,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) disk: Disk,
+    pub(crate) fatal: Fatal,
+    pub(crate) parts: Mutex<Option<Parts>>,
+}
+
+/// What a shutdown takes apart.
+pub(crate) struct Parts {
+    pub(crate) proposer: JoinHandle<()>,
+    pub(crate) tasks: Vec<JoinHandle<()>>,
+    pub(crate) apply: ApplyThread,
+    pub(crate) writer: LogWriter,
+}
+
+impl<M: Machine> Node<M> {
+    /// Opens the log in `config.data_dir`, verifies it against `state`, replays what the state
+    /// does not have yet and starts to take part. A lone voter leads shortly after; see
+    /// [`Node::leadership`]. Must be called within a tokio runtime with time enabled.
+    pub async fn start(
+        config: NodeConfig,
+        state: State,
+        machine: M,
+    ) -> Result<Self, crate::StartError> {
+        crate::start::start(config, state, machine).await
+    }
+
+    /// The machine the node was started with.
+    pub fn machine(&self) -> &Arc<M> {
+        &self.machine
+    }
+
+    /// The state database, for reads after a read point.
+    pub fn state(&self) -> &State {
+        &self.inner.state
+    }
+
+    /// Proposes a command and waits until it is durable on a majority and applied here. Commands
+    /// proposed together share one log entry and one fsync; each gets its own outcome.
+    pub async fn propose(&self, command: Bytes) -> Result<Bytes, ProposeError> {
+        self.inner.queue.propose(command).await
+    }
+
+    /// Waits until a read of the state is linearizable: it will see everything any client was
+    /// told before this call. Callers at the same time share one round.
+    pub async fn read_point(&self) -> Result<(), ReadError> {
+        self.inner.reads.take().await
+    }
+
+    /// Who leads, and since when; changes are announced.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Where the node stands.
+    pub fn status(&self) -> NodeStatus {
+        let inner = &self.inner;
+        let receiver = inner.raft.metrics();
+        let metrics = receiver.borrow_watched();
+        let index = |log_id: &Option<crate::types::LogId>| log_id.map(|log_id| log_id.index);
+        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+        let members = metrics
+            .membership_config
+            .nodes()
+            .map(|(node_id, peer)| Member {
+                node_id: *node_id,
+                address: peer.address.clone(),
+                voter: voters.contains(node_id),
+            })
+            .collect();
+        NodeStatus {
+            node_id: metrics.id,
+            role: role(metrics.state),
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            last_log_index: metrics.last_log_index,
+            committed_index: index(&metrics.local_committed),
+            applied_index: *inner.applied.index.borrow(),
+            snapshot_index: index(&metrics.snapshot),
+            purged_index: index(&metrics.purged),
+            log_size_bytes: inner.log.size_bytes(),
+            log_since_snapshot_bytes: inner.log.size_above_bytes(index(&metrics.snapshot)),
+            waiting_commands: inner.queue.waiting_commands(),
+            disk_full: inner.disk.is_full(),
+            fatal: inner.fatal.get().map(|reason| reason.to_string()),
+            members,
+        }
+    }
+
+    /// Builds a snapshot of everything applied now and purges the log below it, apart from what
+    /// is to be retained. Returns the index the snapshot reaches to.
+    pub async fn snapshot(&self) -> Result<Option<u64>, SnapshotError> {
+        let Some(target) = *self.inner.applied.index.borrow() else {
+            return Ok(None);
+        };
+        loop {
+            // A request while another snapshot is being built is dropped, hence the loop.
+            self.inner
+                .raft
+                .trigger()
+                .snapshot()
+                .await
+                .map_err(|_| SnapshotError::Stopped)?;
+            let reached = self
+                .inner
+                .raft
+                .wait(Some(Duration::from_millis(200)))
+                .metrics(
+                    |metrics| metrics.snapshot.is_some_and(|last| last.index >= target),
+                    "snapshot",
+                )
+                .await;
+            match reached {
+                Ok(metrics) => {
+                    let index = metrics.snapshot.map(|last| last.index);
+                    self.inner
+                        .purge(index)
+                        .await
+                        .map_err(|_| SnapshotError::Stopped)?;
+                    return Ok(index);
+                }
+                Err(openraft::metrics::WaitError::Timeout(..)) => {}
+                Err(openraft::metrics::WaitError::ShuttingDown) => {
+                    return Err(SnapshotError::Stopped);
+                }
+            }
+        }
+    }
+
+    /// The current snapshot, for a backup. Its files stay while the handle is held.
+    pub fn current_snapshot(&self) -> Option<crate::SnapshotDir> {
+        self.inner.snapshots.current()
+    }
+
+    /// Resolves with the reason when the node can no longer take part and the process should
+    /// end. Never resolves on a healthy node, nor after a shutdown that was asked for.
+    pub async fn fatal(&self) -> Arc<str> {
+        self.inner.fatal.wait().await
+    }
+
+    /// Stops: refuses new commands, answers those accepted, makes state and log durable. What a
+    /// full disk still holds up after `grace` is given up; its callers are told that the outcome
+    /// is unknown. A second call does nothing.
+    pub async fn shutdown(&self, grace: Duration) {
+        let Some(parts) = self.inner.parts.lock().take() else {
+            return;
+        };
+        self.inner.shutdown(parts, grace).await;
+    }
+}
+
+impl Inner {
+    async fn shutdown(&self, mut parts: Parts, grace: Duration) {
+        // A node that failed finishes nothing more.
+        let grace = if self.fatal.get().is_some() {
+            Duration::ZERO
+        } else {
+            grace
+        };
+        self.queue.close();
+        if tokio::time::timeout(grace, &mut parts.proposer)
+            .await
+            .is_err()
+        {
+            tracing::warn!("giving up on commands that could not be finished");
+            parts.proposer.abort();
+        } else {
+            self.applied_all(grace).await;
+        }
+        // The committed position saves the next start from asking for it again.
+        if !self.disk.is_full()
+            && let Err(error) = self.log.sync().await
+        {
+            tracing::warn!(%error, "the log could not be synced while stopping");
+        }
+        self.disk.stop();
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "consensus ended badly");
+        }
+        for task in parts.tasks {
+            task.abort();
+        }
+        let state = self.state.clone();
+        let (mut apply, mut writer) = (parts.apply, parts.writer);
+        let ended = tokio::task::spawn_blocking(move || {
+            writer.stop();
+            apply.join();
+            // Without it the next start only has more to replay.
+            if let Err(error) = state.flush() {
+                tracing::warn!(%error, "the state could not be flushed while stopping");
+            }
+        });
+        if ended.await.is_err() {
+            tracing::warn!("stopping was cut short");
+        }
+    }
+
+    /// Waits until everything committed is applied.
+    async fn applied_all(&self, grace: Duration) {
+        let committed = self.raft.metrics().borrow_watched().local_committed;
+        let Some(committed) = committed else { return };
+        let mut applied = self.applied.index.subscribe();
+        let reached = applied.wait_for(|index| index.is_some_and(|index| index >= committed.index));
+        // Only a full disk keeps apply from getting there.
+        let _ = tokio::time::timeout(grace, reached).await;
+    }
+}
+
+fn role(state: ServerState) -> Role {
+    match state {
+        ServerState::Learner => Role::Learner,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Leader => Role::Leader,
+        ServerState::Shutdown => Role::Stopped,
+    }
+}
