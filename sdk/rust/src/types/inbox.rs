@@ -1,0 +1,97 @@
+//! Receiving: GET /v1/inbox and GET /v1/inbox/stream.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{MessageType, Priority, null_as_default, open_enum};
+
+open_enum! {
+    /// What an operator wants of an agent.
+    ControlAction {
+        /// Stop working until resumed.
+        Pause = "pause",
+        /// Work on.
+        Resume = "resume",
+        /// Stop working; something is wrong.
+        Quarantine = "quarantine",
+    }
+}
+
+/// What to ask the inbox for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InboxQuery {
+    /// At most this many messages, 1 to 100; None: 25.
+    pub limit: Option<u32>,
+    /// Seconds to wait for something to come where there is nothing, 0 to 60; None: 0.
+    pub wait_seconds: Option<u32>,
+    /// Only messages of these types; empty: all. Controls come in any case.
+    pub types: Vec<MessageType>,
+}
+
+/// What to ask the stream for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamQuery {
+    /// Only messages of these types; empty: all.
+    pub types: Vec<MessageType>,
+    /// Continue after this event id.
+    pub last_event_id: Option<String>,
+}
+
+/// What was waiting.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[non_exhaustive]
+pub struct Inbox {
+    /// Oldest first. Each one has to be acked, or it comes again after the delivery timeout.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub messages: Vec<InboxMessage>,
+    /// Controls in force, newest first; they stay listed until they expire.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub controls: Vec<InboxControl>,
+}
+
+/// A message handed to its recipient.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct InboxMessage {
+    /// Its id.
+    pub message_id: String,
+    /// Which conversation it belongs to.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub conversation_id: String,
+    /// Which exchange within the conversation it belongs to.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub correlation_id: String,
+    /// Who sent it; None where it was not an agent.
+    #[serde(default)]
+    pub sender_agent_id: Option<String>,
+    /// What for.
+    pub message_type: MessageType,
+    /// How urgent.
+    #[serde(default)]
+    pub priority: Option<Priority>,
+    /// The content as sent.
+    #[serde(default)]
+    pub body: Value,
+    /// Data about the content; null where there is none.
+    #[serde(default)]
+    pub metadata: Value,
+    /// When the relay accepted it.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// When it expires.
+    #[serde(default)]
+    pub deadline_at: Option<String>,
+}
+
+/// An operator's control.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct InboxControl {
+    /// Its id.
+    pub control_id: String,
+    /// What is wanted.
+    pub action: ControlAction,
+    /// Why.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
