@@ -1,0 +1,312 @@
+//! The recipient's calls: poll, stream, ack, nack, lease.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use ekho_storage::tables::control::Control;
+use futures::Stream;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::ID_MAX_BYTES;
+use crate::api::fields::{Fields, Invalid};
+use crate::api::signed::Signed;
+use crate::api::{ApiError, App};
+use crate::clock::Iso;
+use crate::id;
+use crate::machine::command::{Nack, Poll};
+use crate::service::ServiceError;
+use crate::service::inbox::{Inbox, InboxMessage};
+
+/// Messages or acknowledgements in one request.
+const ITEMS_MAX: usize = 1000;
+/// Longest wait of a poll.
+const WAIT_MAX_SECONDS: u64 = 60;
+/// Messages a stream takes at once.
+const STREAM_BATCH: u32 = 25;
+
+/// POST /v1/inbox's query.
+struct Query {
+    poll: Poll,
+    wait: Duration,
+}
+
+fn read_query(query: Option<&str>) -> Result<Query, Invalid> {
+    let mut limit = 25;
+    let mut wait_seconds = 0;
+    let mut types = Vec::new();
+    for pair in query
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+    {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+        let number = |range: std::ops::RangeInclusive<u64>| {
+            value
+                .parse::<u64>()
+                .ok()
+                .filter(|number| range.contains(number))
+                .ok_or_else(|| {
+                    Invalid::field(
+                        name,
+                        format!("a whole number from {} to {}", range.start(), range.end()),
+                    )
+                })
+        };
+        match name {
+            "limit" => limit = number(1..=100)? as u32,
+            "wait" => wait_seconds = number(0..=WAIT_MAX_SECONDS)?,
+            "types" => {
+                types = value
+                    .split(',')
+                    .filter(|text| !text.is_empty())
+                    .map(str::to_string)
+                    .collect();
+                if types.len() > 32 {
+                    return Err(Invalid::field(name, "at most 32 types"));
+                }
+            }
+            _ => {}
+        }
+    }
+    let poll = Poll {
+        limit,
+        types,
+        resume_after: None,
+    };
+    Ok(Query {
+        poll,
+        wait: Duration::from_secs(wait_seconds),
+    })
+}
+
+/// A message as its recipient sees it.
+#[derive(Serialize)]
+struct MessageView<'a> {
+    message_id: String,
+    conversation_id: &'a str,
+    correlation_id: &'a str,
+    sender_agent_id: &'a str,
+    message_type: &'a str,
+    priority: &'static str,
+    body: &'a RawValue,
+    metadata: &'a RawValue,
+    created_at: Iso,
+    deadline_at: Iso,
+    attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_sig: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sig_canonical: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ControlView<'a> {
+    control_id: String,
+    action: &'a str,
+    reason: &'a str,
+    created_at: Iso,
+    expires_at: Option<Iso>,
+}
+
+#[derive(Serialize)]
+struct InboxView<'a> {
+    messages: Vec<MessageView<'a>>,
+    controls: Vec<ControlView<'a>>,
+}
+
+fn message_view(item: &InboxMessage) -> Result<MessageView<'_>, ServiceError> {
+    let damaged = |error: &dyn std::fmt::Display| {
+        ServiceError::Internal(format!(
+            "stored message {:032x}: {error}",
+            item.message.uuid
+        ))
+    };
+    let text = std::str::from_utf8(&item.body).map_err(|error| damaged(&error))?;
+    let metadata = item.message.metadata.as_deref().unwrap_or("{}");
+    let envelope = item.message.envelope.as_ref();
+    Ok(MessageView {
+        message_id: id::from_uuid("msg_", item.message.uuid),
+        conversation_id: &item.message.conversation_id,
+        correlation_id: &item.message.correlation_id,
+        sender_agent_id: &item.message.sender_id,
+        message_type: &item.message.message_type,
+        priority: item.message.priority.as_str(),
+        body: serde_json::from_str(text).map_err(|error| damaged(&error))?,
+        metadata: serde_json::from_str(metadata).map_err(|error| damaged(&error))?,
+        created_at: Iso(item.message.created_ms),
+        deadline_at: Iso(item.message.deadline_ms),
+        attempt: item.attempt,
+        agent_sig: envelope.map(|envelope| envelope.agent_sig.as_str()),
+        key_id: envelope.map(|envelope| envelope.key_id.as_str()),
+        sig_canonical: envelope.map(|envelope| envelope.sig_canonical.as_str()),
+    })
+}
+
+fn control_view(seq: u64, control: &Control) -> ControlView<'_> {
+    ControlView {
+        control_id: id::from_number("ctl_", seq),
+        action: &control.action,
+        reason: &control.reason,
+        created_at: Iso(control.created_ms),
+        expires_at: control.expires_ms.map(Iso),
+    }
+}
+
+/// GET /v1/inbox
+pub async fn poll(State(app): State<App>, signed: Signed) -> Result<Json<Box<RawValue>>, ApiError> {
+    let Query { poll, wait } = read_query(signed.query.as_deref())?;
+    let inbox = app.service.poll(signed.caller, poll, wait).await?;
+    let messages = inbox
+        .messages
+        .iter()
+        .map(message_view)
+        .collect::<Result<_, _>>()?;
+    let controls = inbox
+        .controls
+        .iter()
+        .map(|(seq, control)| control_view(*seq, control))
+        .collect();
+    let view = to_raw_value(&InboxView { messages, controls });
+    Ok(Json(view.map_err(|error| {
+        ServiceError::Internal(error.to_string())
+    })?))
+}
+
+/// GET /v1/inbox/stream: messages and controls as server-sent events.
+///
+/// A message event's id is its place in the inbox. A client that reconnects with it as
+/// Last-Event-ID gets at once what came after and was not acked.
+pub async fn stream(
+    State(app): State<App>,
+    signed: Signed,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let Query { mut poll, .. } = read_query(signed.query.as_deref())?;
+    poll.limit = poll.limit.min(STREAM_BATCH);
+    if let Some(id) = &signed.last_event_id {
+        let after = id
+            .parse()
+            .map_err(|_| Invalid::field("Last-Event-ID", "expected a number"))?;
+        poll.resume_after = Some(after);
+    }
+    app.service.vouch(&signed.caller).await?;
+    let caller = signed.caller;
+    let events = async_stream::stream! {
+        let service = &app.service;
+        let mut taker = match service.taker(caller, poll, false) {
+            Ok(taker) => taker,
+            Err(error) => {
+                yield Ok(error_event(error));
+                return;
+            }
+        };
+        loop {
+            let inbox = match taker.take(None).await {
+                Ok(inbox) => inbox,
+                Err(error) => {
+                    yield Ok(error_event(error));
+                    return;
+                }
+            };
+            if inbox.messages.is_empty() && inbox.controls.is_empty() {
+                // The node is about to stop; the client comes back elsewhere.
+                return;
+            }
+            for event in events(&inbox) {
+                yield Ok(event);
+            }
+        }
+    };
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))))
+}
+
+fn events(inbox: &Inbox) -> Vec<Event> {
+    let mut events = Vec::with_capacity(inbox.messages.len() + inbox.controls.len());
+    for (seq, control) in inbox.controls.iter().rev() {
+        let event = Event::default()
+            .event("control")
+            .json_data(control_view(*seq, control));
+        events.extend(event.ok());
+    }
+    for item in &inbox.messages {
+        let event = message_view(item).and_then(|view| {
+            let event = Event::default().event("message").id(item.seq.to_string());
+            event
+                .json_data(view)
+                .map_err(|error| ServiceError::Internal(error.to_string()))
+        });
+        events.push(event.unwrap_or_else(error_event));
+    }
+    events
+}
+
+fn error_event(error: ServiceError) -> Event {
+    let (status, mut body) = ApiError::from(error).into_body();
+    body.insert("status_code".into(), status.as_u16().into());
+    Event::default()
+        .event("error")
+        .data(Value::Object(body).to_string())
+}
+
+/// Reads a message id; one that cannot be an id names no message and matches nothing.
+fn read_message_id(fields: &mut Fields<'_>) -> u128 {
+    id::to_uuid("msg_", &fields.text("message_id", ID_MAX_BYTES)).unwrap_or(0)
+}
+
+/// POST /v1/acks
+pub async fn ack(State(app): State<App>, signed: Signed) -> Result<Json<Value>, ApiError> {
+    let mut fields = Fields::parse(&signed.body)?;
+    let messages = fields.list("acks", ITEMS_MAX, |fields, _| {
+        fields.choice("status", &[("received", ())], Some(()));
+        fields.time("received_at");
+        read_message_id(fields)
+    });
+    fields.finish()?;
+    let updated = app.service.ack(signed.caller, messages).await?;
+    Ok(Json(json!({ "updated": updated })))
+}
+
+/// POST /v1/nacks
+pub async fn nack(State(app): State<App>, signed: Signed) -> Result<Json<Value>, ApiError> {
+    let mut fields = Fields::parse(&signed.body)?;
+    let nacks = fields.list("nacks", ITEMS_MAX, |fields, _| Nack {
+        message: read_message_id(fields),
+        delay_ms: fields
+            .number("delay_seconds", 0..=86_400)
+            .map(|seconds| seconds * 1000),
+        reason: fields.optional_text("reason", 500),
+    });
+    fields.finish()?;
+    let updated = app.service.nack(signed.caller, nacks).await?;
+    Ok(Json(json!({ "updated": updated })))
+}
+
+/// POST /v1/leases
+pub async fn lease(State(app): State<App>, signed: Signed) -> Result<Json<Value>, ApiError> {
+    let mut fields = Fields::parse(&signed.body)?;
+    let leases = fields.list("leases", ITEMS_MAX, |fields, _| {
+        let message = read_message_id(fields);
+        let seconds = fields.number("extend_seconds", 1..=86_400);
+        if seconds.is_none() {
+            fields.required("extend_seconds");
+        }
+        (message, seconds.unwrap_or(1) * 1000)
+    });
+    fields.finish()?;
+    let extended = app.service.lease(signed.caller, leases).await?;
+    let leases: Vec<Value> = extended
+        .iter()
+        .map(|(message, until_ms)| {
+            json!({ "message_id": id::from_uuid("msg_", *message), "lease_expires_at": Iso(*until_ms) })
+        })
+        .collect();
+    Ok(Json(json!({ "updated": leases.len(), "leases": leases })))
+}

@@ -1,0 +1,59 @@
+//! The HTTP interface: parse, call the service, render. No storage access in agent endpoints.
+//!
+//! One file an endpoint family. Errors become answers in `error.rs`, and only there.
+
+mod agent;
+mod error;
+mod fields;
+mod observe;
+mod operator;
+mod path;
+mod signed;
+mod system;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware;
+
+use crate::config::Config;
+use crate::service::Service;
+
+pub use error::ApiError;
+
+/// What every handler gets.
+#[derive(Clone)]
+pub struct App {
+    /// The use cases.
+    pub service: Arc<Service>,
+    /// Largest request body, in bytes.
+    pub body_limit_bytes: usize,
+}
+
+/// The whole interface.
+pub fn router(service: Arc<Service>, config: &Config) -> Router {
+    let app = App {
+        service,
+        body_limit_bytes: config.body_limit_bytes,
+    };
+    Router::new()
+        .merge(agent::router())
+        .merge(operator::router())
+        .merge(system::router())
+        .fallback(|| async {
+            ApiError::new(StatusCode::NOT_FOUND, "not_found", "no such endpoint")
+        })
+        .method_not_allowed_fallback(|| async {
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "method not allowed here",
+            )
+        })
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            observe::observe,
+        ))
+        .with_state(app)
+}

@@ -1,0 +1,256 @@
+//! Agents as operators see and steer them.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use ekho_storage::tables::agent::{self, Agent, AgentLive, HoldKind};
+use ekho_storage::tables::{control, fleet};
+use serde_json::{Value, json};
+
+use super::SignedIn;
+use crate::api::fields::{Fields, Invalid};
+use crate::api::path::PathId;
+use crate::api::signed::read_body;
+use crate::api::{ApiError, App};
+use crate::clock::Iso;
+use crate::id;
+use crate::machine::command::OperatorRequest;
+use crate::machine::outcome::Refusal;
+
+/// GET /v1/operator/agents
+pub async fn list(
+    State(app): State<App>,
+    operator: SignedIn,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Value>, ApiError> {
+    let number = |name: &str, default: u64, max: u64| match query.get(name) {
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|number| (1..=max).contains(number))
+            .ok_or_else(|| Invalid::field(name, format!("a whole number from 1 to {max}"))),
+        None => Ok(default),
+    };
+    let (limit, page) = (
+        number("limit", 20, 100)?,
+        number("page", 1, u64::from(u32::MAX))?,
+    );
+    let time = |name: &str| match query.get(name) {
+        Some(text) => crate::clock::parse_iso(text)
+            .map(Some)
+            .ok_or_else(|| Invalid::field(name, "a time in ISO 8601 with an offset")),
+        None => Ok(None),
+    };
+    let (from_ms, to_ms) = (time("dateFrom")?, time("dateTo")?);
+    let view = app.service.operator_view().await?;
+    let no = operator.session.fleet;
+    let most = app.service.settings()?.max_agents as usize;
+    let mut found = Vec::new();
+    for agent in agent::list(&view, no, 0, most).map_err(crate::service::ServiceError::from)? {
+        let (agent, live) = app.service.with_live(&view, agent)?;
+        let status = agent.status(&live).as_str();
+        let wanted = from_ms.is_none_or(|from_ms| agent.created_ms >= from_ms)
+            && to_ms.is_none_or(|to_ms| agent.created_ms <= to_ms)
+            && query.get("status").is_none_or(|wanted| wanted == status)
+            && query.get("search").is_none_or(|text| {
+                let text = text.to_lowercase();
+                agent.display_name.to_lowercase().contains(&text) || agent.id.contains(&text)
+            });
+        if wanted {
+            found.push((agent, live));
+        }
+    }
+    match query.get("sortBy").map(String::as_str) {
+        Some("display_name") => found.sort_by(|a, b| a.0.display_name.cmp(&b.0.display_name)),
+        Some("status") => found.sort_by_key(|(agent, live)| agent.status(live).as_str()),
+        Some("last_seen_at") => found.sort_by_key(|(_, live)| live.last_seen_ms),
+        Some("created_at") | None => {}
+        Some(_) => {
+            let text = "one of display_name, status, last_seen_at, created_at";
+            return Err(Invalid::field("sortBy", text).into());
+        }
+    }
+    if query.get("sortOrder").map(String::as_str) == Some("desc") {
+        found.reverse();
+    }
+    let total = found.len();
+    let fleet_id = fleet_id(&view, no)?;
+    let skip = usize::try_from((page - 1).saturating_mul(limit)).unwrap_or(usize::MAX);
+    let agents: Vec<Value> = found
+        .iter()
+        .skip(skip)
+        .take(limit as usize)
+        .map(|(agent, live)| agent_view(&fleet_id, agent, live))
+        .collect();
+    Ok(Json(
+        json!({ "agents": agents, "total": total, "page": page, "limit": limit }),
+    ))
+}
+
+fn fleet_id(view: &ekho_storage::View, no: u32) -> Result<String, ApiError> {
+    let fleet = fleet::get(view, no).map_err(crate::service::ServiceError::from)?;
+    Ok(fleet.map(|fleet| fleet.id).unwrap_or_default())
+}
+
+fn agent_view(fleet_id: &str, agent: &Agent, live: &AgentLive) -> Value {
+    let reason = match (&agent.hold, agent.auto_hold) {
+        (Some(hold), _) => Some(hold.reason.as_str()),
+        (None, Some(agent::AutoHold::HeartbeatTimeout)) => Some("heartbeat_timeout"),
+        (None, Some(agent::AutoHold::RateLimitAbuse)) => Some("rate_limit_abuse"),
+        (None, None) => None,
+    };
+    json!({
+        "id": agent.id,
+        "fleet_id": fleet_id,
+        "display_name": agent.display_name,
+        "runtime": agent.runtime,
+        "hostname": agent.hostname,
+        "capabilities": agent.capabilities,
+        "status": agent.status(live).as_str(),
+        "status_reason": reason,
+        "reported_status": (!live.reported.is_empty()).then_some(&live.reported),
+        "last_seen_at": (live.last_seen_ms > 0).then_some(Iso(live.last_seen_ms)),
+        "created_at": Iso(agent.created_ms),
+    })
+}
+
+/// GET /v1/operator/agents/{id}
+pub async fn detail(
+    State(app): State<App>,
+    operator: SignedIn,
+    agent_id: PathId,
+) -> Result<Json<Value>, ApiError> {
+    let agent_id = agent_id.get()?;
+    let view = app.service.operator_view().await?;
+    let no = operator.session.fleet;
+    let (agent, live) = app
+        .service
+        .agent_of(&view, no, &agent_id)?
+        .ok_or(Refusal::NotFound)?;
+    let controls =
+        control::list_rev(&view, no, agent.no, 50).map_err(crate::service::ServiceError::from)?;
+    let controls: Vec<Value> = controls
+        .iter()
+        .map(|(seq, control)| {
+            json!({
+                "control_id": id::from_number("ctl_", *seq),
+                "action": control.action,
+                "reason": control.reason,
+                "created_at": Iso(control.created_ms),
+                "expires_at": control.expires_ms.map(Iso),
+            })
+        })
+        .collect();
+    let fleet_id = fleet_id(&view, no)?;
+    Ok(Json(
+        json!({ "agent": agent_view(&fleet_id, &agent, &live), "controls": controls }),
+    ))
+}
+
+struct Order {
+    reason: String,
+    expires_ms: Option<u64>,
+    redirect_agent_id: Option<String>,
+}
+
+async fn read_order(app: &App, headers: &HeaderMap, body: Body) -> Result<Order, ApiError> {
+    let body = read_body(headers, body, app.body_limit_bytes).await?;
+    let mut fields = Fields::parse(&body)?;
+    let order = Order {
+        reason: fields.text("reason", 1000),
+        expires_ms: fields.time("expires_at"),
+        redirect_agent_id: fields.optional_text("redirect_agent_id", 255),
+    };
+    if order
+        .expires_ms
+        .is_some_and(|at| at <= crate::clock::now_ms())
+    {
+        fields.wrong("expires_at", "must be in the future");
+    }
+    fields.finish()?;
+    Ok(order)
+}
+
+/// POST /v1/operator/agents/{id}/pause
+pub async fn pause(
+    State(app): State<App>,
+    operator: SignedIn,
+    agent_id: PathId,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let agent_id = agent_id.get()?;
+    hold(app, operator, agent_id, headers, body, HoldKind::Pause).await
+}
+
+/// POST /v1/operator/agents/{id}/quarantine
+pub async fn quarantine(
+    State(app): State<App>,
+    operator: SignedIn,
+    agent_id: PathId,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let agent_id = agent_id.get()?;
+    hold(app, operator, agent_id, headers, body, HoldKind::Quarantine).await
+}
+
+async fn hold(
+    app: App,
+    operator: SignedIn,
+    agent_id: String,
+    headers: HeaderMap,
+    body: Body,
+    kind: HoldKind,
+) -> Result<Json<Value>, ApiError> {
+    let order = read_order(&app, &headers, body).await?;
+    let request = OperatorRequest::Hold {
+        agent_id,
+        kind,
+        reason: order.reason,
+        expires_ms: order.expires_ms,
+        redirect_agent_id: order.redirect_agent_id,
+    };
+    app.service.order(&operator.session, request).await?;
+    Ok(Json(json!({ "ok": true })))
+}
+
+/// POST /v1/operator/agents/{id}/resume
+pub async fn resume(
+    State(app): State<App>,
+    operator: SignedIn,
+    agent_id: PathId,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let agent_id = agent_id.get()?;
+    let order = read_order(&app, &headers, body).await?;
+    let request = OperatorRequest::Resume {
+        agent_id,
+        reason: order.reason,
+        expires_ms: order.expires_ms,
+    };
+    app.service.order(&operator.session, request).await?;
+    Ok(Json(json!({ "ok": true })))
+}
+
+/// POST /v1/operator/agents/{id}/revoke
+pub async fn revoke(
+    State(app): State<App>,
+    operator: SignedIn,
+    agent_id: PathId,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let agent_id = agent_id.get()?;
+    let order = read_order(&app, &headers, body).await?;
+    let request = OperatorRequest::Revoke {
+        agent_id,
+        reason: order.reason,
+    };
+    app.service.order(&operator.session, request).await?;
+    Ok(Json(json!({ "ok": true })))
+}

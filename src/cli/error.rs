@@ -1,0 +1,96 @@
+//! Why a command failed, as a sentence and an exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::bench::BenchError;
+use super::operator::OperatorError;
+use crate::config::ConfigError;
+use crate::relay::OpenError;
+use crate::secrets::SecretsError;
+use crate::server::ServeError;
+use crate::service::ServiceError;
+use crate::telemetry::TelemetryError;
+
+/// What a command can fail with.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// Flags that cannot be obeyed.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is wrong.
+    #[error("the configuration is wrong:\n{0}")]
+    Config(#[from] ConfigError),
+    /// There are no secrets to run with.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// Logging did not begin.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The relay did not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The relay cannot listen.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The relay did not do what setup asked for.
+    #[error("setting up: {0}")]
+    Service(#[from] ServiceError),
+    /// A call to a running relay failed.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// The bench failed.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// Metrics could not be made.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The node had to stop.
+    #[error("stopped: {0}")]
+    Fatal(String),
+    /// A file cannot be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{path} is not usable: {why}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// Threads could not be started.
+    #[error("starting: {0}")]
+    Runtime(#[source] io::Error),
+    /// Standard output is gone, or an answer could not be read from the terminal.
+    #[error("terminal: {0}")]
+    Output(#[from] io::Error),
+    /// A check failed and its report says all there is to say.
+    #[error("not everything is in order")]
+    Reported,
+}
+
+impl CliError {
+    /// What to say on standard error; none where all is said.
+    pub fn sentence(&self) -> Option<String> {
+        match self {
+            CliError::Reported => None,
+            error => Some(error.to_string()),
+        }
+    }
+
+    /// 2 where the command line or the configuration is wrong, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Usage(_) | CliError::Config(_) | CliError::Bench(BenchError::Usage(_)) => 2,
+            _ => 1,
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The `ekho` command: parses the command line, runs one command, turns its outcome into an exit
+//! code. Results go to standard output, everything else to standard error.
+//!
+//! Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
+
+pub mod bench;
+mod config;
+mod credentials;
+mod doctor;
+mod error;
+mod files;
+mod operator;
+mod serve;
+mod setup;
+mod token;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+
+pub use self::error::CliError;
+
+use crate::config::{Config, Flags, LogFormat, Source};
+use crate::{server, telemetry};
+
+const ABOUT: &str = "A private, signed, store-and-forward message relay for AI agents";
+
+/// In the order of a first day with it.
+const FIRST_STEPS: &str = "\
+First steps:
+  ekho setup           make the data directory, the secrets, a fleet and its owner
+  ekho doctor          what would go wrong, and how to mend it
+  ekho serve           start the relay, on http://127.0.0.1:4000 unless told otherwise
+  ekho token create    a token that lets one agent enrol
+
+Settings are EKHO_* environment variables or keys in ekho.toml; `ekho config` shows them all.";
+
+#[derive(Debug, Parser)]
+#[command(name = "ekho", version, about = ABOUT, after_help = FIRST_STEPS, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Setup(setup::SetupArgs),
+    Doctor(doctor::DoctorArgs),
+    Config(config::ConfigArgs),
+    Token(token::TokenArgs),
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(bench::BenchArgs),
+    Version(VersionArgs),
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  ekho bench                                      64 connections, 30 s, 512 B bodies
+  ekho bench -c 256 --duration-seconds 60 --json
+  ekho bench --rate 5000                          open loop, with corrected latencies
+  ekho bench --mode roundtrip                     from send to the answer of a long poll";
+
+/// Print what this is.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  ekho version\n  ekho version --json")]
+struct VersionArgs {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where the configuration and the data are.
+#[derive(Debug, Clone, Default, Args)]
+struct Place {
+    /// Configuration file [default: EKHO_CONFIG, else ./ekho.toml, else ekho.toml in the data
+    /// directory]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Data directory [default: EKHO_DATA_DIR, else ./data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            data_dir: self.data_dir.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+/// Runs the command of this process's command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    server::choose_crypto();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has enough of it.
+        Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            if let Some(sentence) = error.sentence() {
+                say(&format!("ekho: {sentence}"));
+            }
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("ekho")
+        .build()
+        .map_err(CliError::Runtime)?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Setup(args) => setup::run(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
+            Command::Config(args) => config::run(&args),
+            Command::Token(args) => token::run(args).await,
+            Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
+            Command::Version(args) => version(&args),
+        }
+    });
+    // A blocking task that hangs must not keep the process from ending.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn version(args: &VersionArgs) -> Result<(), CliError> {
+    let version = env!("CARGO_PKG_VERSION");
+    if args.json {
+        let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+        print_json(&json!({ "name": "ekho", "version": version, "os": os, "arch": arch }))
+    } else {
+        print(&format!("ekho {version}"))
+    }
+}
+
+/// Begins logging for a command that is not the relay: only what matters, unless asked for more.
+fn log_warnings(config: &Config) -> Result<(), CliError> {
+    let asked = config
+        .entries
+        .iter()
+        .any(|entry| entry.variable == "EKHO_LOG" && entry.source != Source::Default);
+    let filter = if asked {
+        config.log_filter.as_str()
+    } else {
+        // The engine remarks on every first election.
+        "warn,openraft=error"
+    };
+    Ok(telemetry::init(LogFormat::Pretty, filter)?)
+}
+
+/// Writes a line to standard output.
+fn print(line: &str) -> Result<(), CliError> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    Ok(stdout.flush()?)
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
+    print(&text)
+}
+
+/// Writes a line to standard error. Where even that fails there is nobody to tell.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+fn warn_all(warnings: &[String]) {
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_well_formed_and_shows_examples() {
+        let mut cli = Cli::command();
+        cli.build();
+        cli.clone().debug_assert();
+        for command in cli
+            .get_subcommands()
+            .filter(|command| command.get_name() != "help")
+        {
+            let nested = command
+                .get_subcommands()
+                .find(|nested| nested.get_name() != "help");
+            let shown = nested.unwrap_or(command);
+            let help = shown
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("Examples:"), "{} has none", shown.get_name());
+        }
+    }
+}

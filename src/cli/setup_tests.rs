@@ -1,0 +1,214 @@
+//! Setup on real directories with a real relay, whole and cut short; and signing in to it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::cli::operator::{Operator, OperatorError};
+use crate::config::Flags;
+use crate::secrets::SecretsError;
+use crate::server::{Server, choose_crypto};
+
+type Test = Result<(), Box<dyn std::error::Error>>;
+
+fn config(dir: &Path) -> Result<Config, Box<dyn std::error::Error>> {
+    let flags = Flags {
+        data_dir: Some(dir.to_path_buf()),
+        port: Some(0),
+        ..Flags::default()
+    };
+    Ok(Config::from_parts(&flags, [], dir)?)
+}
+
+fn silent() -> SetupArgs {
+    SetupArgs {
+        place: Place::default(),
+        fleet: None,
+        email: None,
+        password_stdin: false,
+        non_interactive: true,
+    }
+}
+
+fn mode(path: &Path) -> io::Result<u32> {
+    Ok(fs::metadata(path)?.mode() & 0o7777)
+}
+
+fn read(path: &Path) -> Result<Credentials, Box<dyn std::error::Error>> {
+    Ok(Credentials::read(path)?.ok_or("no credentials")?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twice_changes_nothing() -> Test {
+    let parent = tempfile::tempdir()?;
+    let dir = parent.path().join("deep/data");
+    let config = config(&dir)?;
+    let args = SetupArgs {
+        fleet: Some("acme".into()),
+        ..silent()
+    };
+    let said = set_up_in(&config, &args).await?;
+    let (credentials, secrets) = (credentials::path(&dir), secrets::path(&dir));
+    assert_eq!(
+        (mode(&dir)?, mode(&credentials)?, mode(&secrets)?),
+        (0o700, 0o600, 0o600)
+    );
+    let owner = read(&credentials)?;
+    assert_eq!(
+        (owner.fleet_name.as_str(), owner.email.as_str()),
+        ("acme", DEFAULT_EMAIL)
+    );
+    assert!(owner.fleet_id.starts_with("flt_") && owner.password.len() >= MIN_CHARS);
+    assert!(!credentials::pending_path(&dir).exists());
+    assert!(said.contains(&owner.password), "{said}");
+
+    let before = (fs::read(&credentials)?, fs::read(&secrets)?);
+    let said = set_up_in(&config, &silent()).await?;
+    assert!(
+        said.contains("nothing was changed") && !said.contains(&owner.password),
+        "{said}"
+    );
+    assert_eq!((fs::read(&credentials)?, fs::read(&secrets)?), before);
+
+    // Whoever took the file away has it elsewhere; no other owner is made.
+    fs::remove_file(&credentials)?;
+    set_up_in(&config, &silent()).await?;
+    assert!(!credentials.exists() && !credentials::pending_path(&dir).exists());
+
+    fs::remove_file(&secrets)?;
+    let lost = set_up_in(&config, &silent()).await;
+    assert!(
+        matches!(lost, Err(CliError::Secrets(SecretsError::Lost { .. }))),
+        "{lost:?}"
+    );
+    assert!(!secrets.exists());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_short_it_is_finished_by_the_next_run() -> Test {
+    let dir = tempfile::tempdir()?;
+    let config = config(dir.path())?;
+    let path = credentials::path(dir.path());
+    let pending = credentials::pending_path(dir.path());
+
+    // Before the relay was told: the password of then was never valid.
+    secrets::ensure(&config)?;
+    let mut early = ask(&silent(), &config.base_url)?.0;
+    early.write(&pending)?;
+    set_up_in(&config, &silent()).await?;
+    let owner = read(&path)?;
+    assert_ne!(owner.password, early.password);
+    assert!(!pending.exists());
+
+    // After the relay was told: what was pending is the owner's.
+    early.clone_from(&owner);
+    early.fleet_id = String::new();
+    fs::remove_file(&path)?;
+    early.write(&pending)?;
+    set_up_in(&config, &silent()).await?;
+    let finished = read(&path)?;
+    assert_eq!(
+        (&finished.password, &finished.fleet_id),
+        (&owner.password, &owner.fleet_id)
+    );
+    assert!(!pending.exists());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_signs_in_and_gets_a_token() -> Test {
+    choose_crypto();
+    let dir = tempfile::tempdir()?;
+    let mut config = config(dir.path())?;
+    set_up_in(&config, &silent()).await?;
+    let mut owner = read(&credentials::path(dir.path()))?;
+
+    let server = Server::bind(&config).await?;
+    config.listening_on(server.address().port());
+    let url = format!("http://{}", server.address());
+    assert_eq!(config.base_url, url);
+    let metrics = Arc::new(Metrics::new()?);
+    let resolved = secrets::resolve(&config)?;
+    let relay = Relay::open(&config, &resolved.secrets, Arc::clone(&metrics)).await?;
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(server.run(relay.router(&config), metrics, shutdown.clone()));
+
+    let operator = Operator::new(&url, None)?;
+    let session = operator.sign_in(&owner).await?;
+    assert_eq!(session.fleet_id, owner.fleet_id);
+    let token = operator.create_enrollment_token(&session).await?;
+    assert!(token.starts_with("ent_"), "{}", token.as_str());
+    operator.sign_out(&session).await?;
+    let signed_out = operator.create_enrollment_token(&session).await;
+    assert!(matches!(
+        signed_out,
+        Err(OperatorError::Refused { status: 401, .. })
+    ));
+    owner.password.push('x');
+    match operator.sign_in(&owner).await {
+        Err(OperatorError::Refused {
+            status: 401,
+            message,
+            ..
+        }) => {
+            assert_eq!(message, "invalid credentials");
+        }
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err("signed in with a wrong password".into()),
+    }
+
+    relay.drain();
+    shutdown.cancel();
+    serving.await?;
+    relay.shutdown().await;
+    let gone = operator.sign_in(&owner).await;
+    assert!(matches!(gone, Err(OperatorError::NoAnswer { .. })));
+    Ok(())
+}
+
+#[test]
+fn addresses_that_are_none_are_refused() {
+    for bad in ["", "127.0.0.1:4000", "ftp://host", "http://"] {
+        assert!(
+            matches!(Operator::new(bad, None), Err(OperatorError::Url { .. })),
+            "{bad:?}"
+        );
+    }
+    let none = Operator::new("http://localhost", Some(Path::new("/nowhere/ca.pem")));
+    assert!(matches!(none, Err(OperatorError::Certificates { .. })));
+}
+
+#[test]
+fn made_passwords_are_long_and_differ() {
+    let (one, two) = (make_password(), make_password());
+    assert_ne!(one, two);
+    assert_eq!(one.len(), GROUPS * GROUP_CHARS + GROUPS - 1);
+    assert!(check_password(&one).is_ok());
+    let mut letters = ALPHABET.to_vec();
+    letters.sort_unstable();
+    letters.dedup();
+    assert_eq!(letters.len(), 32);
+}
+
+#[test]
+fn what_an_owner_may_be_called() {
+    for good in ["main", "A fleet of mine", &"x".repeat(120)] {
+        assert!(check_fleet(good).is_ok(), "{good:?}");
+    }
+    for bad in ["", " main", "ma\nin", &"x".repeat(121)] {
+        assert!(check_fleet(bad).is_err(), "{bad:?}");
+    }
+    for good in ["owner@localhost", "a.b+c@d.example"] {
+        assert!(check_email(good).is_ok(), "{good:?}");
+    }
+    let long = format!("{}@h", "x".repeat(254));
+    for bad in ["", "owner", "@host", "owner@", "o wner@host", &long] {
+        assert!(check_email(bad).is_err(), "{bad:?}");
+    }
+    assert!(check_password("1234567").is_err() && check_password("12345678").is_ok());
+    assert!(check_password(&"x".repeat(1025)).is_err());
+}

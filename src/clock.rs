@@ -1,0 +1,77 @@
+//! The one clock, and the one form times have on the wire.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ekho_storage::tables::TimeMs;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+/// Milliseconds since the Unix epoch, UTC.
+pub fn now_ms() -> TimeMs {
+    // Before 1970 there is no useful answer; doctor complains about such a clock.
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
+}
+
+/// A time as clients see it: ISO 8601, UTC, milliseconds, `Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Iso(pub TimeMs);
+
+impl std::fmt::Display for Iso {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at = i64::try_from(self.0)
+            .ok()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        write!(formatter, "{:.3}", at.unwrap_or(Timestamp::MAX))
+    }
+}
+
+impl Serialize for Iso {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Reads an ISO 8601 time with an offset, as JavaScript's and Python's serialisers write it.
+pub fn parse_iso(text: &str) -> Option<TimeMs> {
+    let at: Timestamp = text.parse().ok()?;
+    u64::try_from(at.as_millisecond()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_milliseconds_and_z() {
+        assert_eq!(
+            Iso(1_795_404_960_000).to_string(),
+            "2026-11-23T03:36:00.000Z"
+        );
+        assert_eq!(
+            Iso(1_795_404_960_007).to_string(),
+            "2026-11-23T03:36:00.007Z"
+        );
+    }
+
+    #[test]
+    fn reads_what_clients_write() {
+        for text in [
+            "2026-11-23T03:36:00.000Z",
+            "2026-11-23T03:36:00+00:00",
+            "2026-11-23T04:36:00.000000+01:00",
+        ] {
+            assert_eq!(parse_iso(text), Some(1_795_404_960_000), "{text}");
+        }
+        for text in [
+            "",
+            "yesterday",
+            "2026-11-23T03:36:00",
+            "1969-12-31T23:59:59Z",
+            "2026-13-01T00:00:00Z",
+        ] {
+            assert_eq!(parse_iso(text), None, "{text}");
+        }
+    }
+}

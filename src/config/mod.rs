@@ -1,0 +1,212 @@
+//! Every `EKHO_*` variable in one typed place.
+//!
+//! A value comes from a flag, else the environment, else a TOML file, else the default. The file
+//! is the one named by `EKHO_CONFIG`, else `./ekho.toml`, else `DATA_DIR/ekho.toml`; its keys are
+//! the variables in lower case without `EKHO_`. Everything wrong is reported at once, and a
+//! variable that means nothing here is a warning, never an error.
+//!
+//! Reads the environment and that file; touches nothing else.
+
+mod entry;
+mod loader;
+mod node;
+mod parse;
+mod seeds;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ekho_storage::tables::settings::Settings;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+pub use self::entry::{Entry, Scope, Source};
+use self::loader::Loader;
+
+/// What is shown instead of a secret.
+const MASK: &str = "********";
+
+/// The configuration is not usable; says everything that is wrong with it.
+#[derive(Debug, Error)]
+#[error("{}", problems.join("\n"))]
+pub struct ConfigError {
+    /// One sentence a problem.
+    pub problems: Vec<String>,
+}
+
+/// The effective configuration of a node.
+#[derive(Clone)]
+pub struct Config {
+    /// Where everything is stored.
+    pub data_dir: PathBuf,
+    /// Name or address to listen on, IPv6 without brackets.
+    pub host: String,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// How agents reach the relay, without a slash at its end.
+    pub base_url: String,
+    /// Certificate and key, where TLS is served.
+    pub tls: Option<TlsPaths>,
+    /// Start with weak or missing secrets.
+    pub dev_insecure: bool,
+    /// Keys the operators' sessions; [`Secrets`](crate::secrets::Secrets) decides what is used.
+    pub operator_session_secret: Option<Zeroizing<String>>,
+    /// Seals agents' keys at rest; [`Secrets`](crate::secrets::Secrets) decides what is used.
+    pub master_secret: Option<Zeroizing<String>>,
+    /// Largest body of a request.
+    pub body_limit_bytes: usize,
+    /// Longest time for the head of a request to arrive.
+    pub header_timeout: Duration,
+    /// Longest time a connection may lie idle between requests.
+    pub idle_timeout: Duration,
+    /// Longest time requests in flight may take to finish at shutdown.
+    pub shutdown_timeout: Duration,
+    /// Connections at once; further ones are answered 503.
+    pub max_connections: usize,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines are written: tracing directives.
+    pub log_filter: String,
+    /// Free bytes of the disk below which writes are refused.
+    pub disk_free_min_bytes: u64,
+    /// Memory for blocks read from the state.
+    pub block_cache_bytes: usize,
+    /// Memory for writes to the state not yet flushed.
+    pub write_buffer_bytes: usize,
+    /// First values of the replicated settings; used by setup only.
+    pub settings: Settings,
+    /// Every setting with its value and source, secrets masked.
+    pub entries: Vec<Entry>,
+    /// What is odd, but no reason not to start. One sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Where TLS comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsPaths {
+    /// PEM file with the certificate chain, the relay's own first.
+    pub cert: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Values from the command line; they stand above all others.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--host`
+    pub host: Option<String>,
+    /// `--port`
+    pub port: Option<u16>,
+}
+
+impl fmt::Debug for Config {
+    /// As the entries, which mask secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(
+                self.entries
+                    .iter()
+                    .map(|entry| (entry.variable, &entry.value)),
+            )
+            .finish()
+    }
+}
+
+impl Config {
+    /// The configuration of this process.
+    pub fn load(flags: &Flags) -> Result<Self, ConfigError> {
+        Self::from_parts(flags, std::env::vars_os(), Path::new(""))
+    }
+
+    /// The configuration for a given environment and working directory.
+    pub fn from_parts(
+        flags: &Flags,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        working_dir: &Path,
+    ) -> Result<Self, ConfigError> {
+        let mut loader = Loader::new(environment);
+        let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        loader.flag("EKHO_CONFIG", "--config", flags.config.as_ref().map(text));
+        loader.flag(
+            "EKHO_DATA_DIR",
+            "--data-dir",
+            flags.data_dir.as_ref().map(text),
+        );
+        loader.flag("EKHO_HOST", "--host", flags.host.clone());
+        loader.flag(
+            "EKHO_PORT",
+            "--port",
+            flags.port.map(|port| port.to_string()),
+        );
+        node::read_file(&mut loader, working_dir);
+        let config = node::read_settings(&mut loader);
+        if loader.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError {
+                problems: loader.problems,
+            })
+        }
+    }
+
+    /// Whether the relay listens on this machine only.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self
+                .host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Whether anything says where the relay is; the default address says nothing.
+    pub fn names_an_address(&self) -> bool {
+        const NAMING: [&str; 4] = [
+            "EKHO_BASE_URL",
+            "EKHO_HOST",
+            "EKHO_PORT",
+            "EKHO_TLS_CERT_PATH",
+        ];
+        self.entries.iter().any(|entry| {
+            let is_set = !matches!(entry.source, Source::Default | Source::Derived(_));
+            is_set && NAMING.contains(&entry.variable)
+        })
+    }
+
+    /// Puts the port that was taken in place of port 0.
+    pub fn listening_on(&mut self, port: u16) {
+        if self.port == 0 && self.base_url.ends_with(":0") {
+            self.base_url = format!("{}:{port}", self.base_url.trim_end_matches(":0"));
+        }
+        self.port = port;
+    }
+
+    /// Notes that a secret which is not configured comes from a file of the data directory.
+    pub fn came_from_file(&mut self, variable: &str, path: &Path) {
+        if let Some(entry) = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.variable == variable)
+        {
+            entry.value = Some(MASK.to_string());
+            entry.source = Source::File(path.to_path_buf());
+        }
+    }
+}

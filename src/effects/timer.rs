@@ -1,0 +1,104 @@
+//! The leader's timer: lets time act on the state when something is due.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ekho_storage::tables::{due, system};
+
+use crate::clock::now_ms;
+use crate::machine::command::Command;
+use crate::machine::outcome::Outcome;
+use crate::service::{Service, ServiceError};
+
+/// How often the leader looks at the head of the due index: one seek.
+const LOOK: Duration = Duration::from_millis(100);
+/// Due entries handled by one command; bounds how long others wait behind it.
+const TICK_LIMIT: u32 = 500;
+/// How often heartbeats are passed on, in looks.
+const HEARTBEAT_LOOKS: u32 = 50;
+
+/// Runs until the node drains. Does something only while this node leads.
+pub async fn run(service: Arc<Service>) {
+    let mut leadership = service.node.leadership();
+    loop {
+        let leads = leadership.wait_for(|leadership| leadership.is_self);
+        let began_ms = tokio::select! {
+            began = leads => match began {
+                Ok(leadership) => leadership.began_ms,
+                Err(_) => return,
+            },
+            () = service.draining.cancelled() => return,
+        };
+        match begin(&service, began_ms).await {
+            Ok(()) => lead(&service, &mut leadership).await,
+            Err(error) => {
+                tracing::warn!(%error, "cannot begin to lead yet");
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        if service.draining.is_cancelled() {
+            return;
+        }
+    }
+}
+
+async fn begin(service: &Service, began_ms: u64) -> Result<(), ServiceError> {
+    service.propose(&Command::LeadershipBegan).await?;
+    // An earlier leader's clock may have been ahead of ours; what it stamped is in the state.
+    let stamped_ms = system::get(&service.view())?.now_ms;
+    service.guard.leadership_began(began_ms.max(stamped_ms));
+    Ok(())
+}
+
+async fn lead(
+    service: &Service,
+    leadership: &mut tokio::sync::watch::Receiver<ekho_raft::Leadership>,
+) {
+    let mut looks = 0;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = leadership.wait_for(|leadership| !leadership.is_self) => return,
+            () = service.draining.cancelled() => return,
+        }
+        looks += 1;
+        let result = async {
+            if looks % HEARTBEAT_LOOKS == 0 {
+                pass_on_heartbeats(service).await?;
+            }
+            tick(service).await
+        };
+        match result.await {
+            Ok(()) | Err(ServiceError::DiskFull) => {}
+            Err(error) => tracing::warn!(%error, "timer"),
+        }
+    }
+}
+
+async fn pass_on_heartbeats(service: &Service) -> Result<(), ServiceError> {
+    let seen = service.heartbeats.take();
+    if !seen.is_empty() {
+        service.propose(&Command::HeartbeatsSeen { seen }).await?;
+    }
+    Ok(())
+}
+
+/// Handles everything that is due now.
+async fn tick(service: &Service) -> Result<(), ServiceError> {
+    loop {
+        let view = service.view();
+        let low_ms = system::get(&view)?.due_low_ms;
+        if due::list(&view, low_ms, now_ms(), 1)?.is_empty() {
+            return Ok(());
+        }
+        // Silence is judged in a tick: what was heard must be known by then.
+        pass_on_heartbeats(service).await?;
+        match service
+            .propose(&Command::Tick { limit: TICK_LIMIT })
+            .await?
+        {
+            Outcome::Ticked { more: true, .. } => {}
+            _ => return Ok(()),
+        }
+    }
+}

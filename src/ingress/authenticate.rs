@@ -1,0 +1,58 @@
+//! Who signed a request: the checks that need no log, cheapest first.
+
+use axum::http::{HeaderMap, Method};
+use ekho_storage::tables::agent;
+use ekho_storage::tables::settings;
+
+use super::signing::{Signable, SignatureHeaders, hash};
+use crate::clock::{now_ms, parse_iso};
+use crate::machine::outcome::Refusal;
+use crate::service::{Caller, Service, ServiceError};
+
+/// Checks a request's signature and returns who signed it and the hash of the body. Nothing is
+/// recorded: the nonce is used up with what the request asks for.
+pub async fn authenticate(
+    service: &Service,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Caller, [u8; 32]), ServiceError> {
+    let headers = SignatureHeaders::read(headers).ok_or(ServiceError::MissingHeaders)?;
+    let mut found = agent::by_id(&service.view(), headers.agent_id)?;
+    if found.is_none() {
+        // It may have enrolled on another node a moment ago.
+        service.node.read_point().await?;
+        found = agent::by_id(&service.view(), headers.agent_id)?;
+    }
+    let agent = found
+        .filter(|agent| !agent.revoked)
+        .ok_or(Refusal::InvalidCredentials)?;
+    let now = now_ms();
+    let skew_ms = settings::get(&service.view())?.timestamp_skew_ms;
+    let timestamp_ms = parse_iso(headers.timestamp)
+        .filter(|timestamp_ms| now.abs_diff(*timestamp_ms) <= skew_ms)
+        .ok_or(Refusal::TimestampSkew)?;
+    let body_hash = hash(body);
+    let signable = Signable {
+        method,
+        path,
+        body_hash: &body_hash,
+    };
+    for credential in &agent.credentials {
+        if credential.valid_until_ms.is_some_and(|until| until <= now) {
+            continue;
+        }
+        let secret = service.sealer.open(&agent.id, &credential.sealed_secret)?;
+        if signable.verify(&headers, &secret) {
+            let caller = Caller {
+                credential: credential.id,
+                nonce: headers.nonce.to_string(),
+                timestamp_ms,
+                agent,
+            };
+            return Ok((caller, body_hash));
+        }
+    }
+    Err(ServiceError::InvalidSignature)
+}

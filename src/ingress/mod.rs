@@ -1,0 +1,10 @@
+//! Who is asking: signatures, nonces of reads, sessions, sealed secrets.
+//!
+//! Nothing here changes the state. What only the log can decide, apply decides.
+
+pub mod authenticate;
+pub mod guard;
+pub mod password;
+pub mod seal;
+pub mod signing;
+pub mod tokens;

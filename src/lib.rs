@@ -1,0 +1,20 @@
+//! Ekho: a private, signed, store-and-forward message relay for AI agents.
+//!
+//! The binary is thin; everything is here, so that tests and examples can use it. Imports point
+//! down only: cli, server -> api -> ingress -> service -> machine -> storage. See
+//! ARCHITECTURE.md.
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod effects;
+pub mod id;
+pub mod ingress;
+pub mod machine;
+pub mod metrics;
+pub mod relay;
+pub mod secrets;
+pub mod server;
+pub mod service;
+pub mod telemetry;

@@ -1,0 +1,46 @@
+//! The decision whether a signed request is accepted: once, by an agent that may still sign.
+//!
+//! The ingress node has checked the signature. What it cannot decide alone is decided here, in
+//! the order of the log: that the credential still holds and that the nonce is new.
+
+use ekho_storage::StorageError;
+use ekho_storage::tables::agent::{self, Agent};
+use ekho_storage::tables::nonce as nonces;
+
+use super::apply::Apply;
+use super::command::Auth;
+use super::outcome::Refusal;
+
+/// Accepts the request and remembers its nonce, or says why not and changes nothing.
+pub(crate) fn accept(
+    apply: &mut Apply<'_>,
+    auth: &Auth,
+) -> Result<Result<Agent, Refusal>, StorageError> {
+    let now = apply.now();
+    let Some(agent) = agent::get(apply.txn, auth.fleet, auth.agent)? else {
+        return Ok(Err(Refusal::InvalidCredentials));
+    };
+    let valid = agent.credentials.iter().any(|credential| {
+        credential.id == auth.credential
+            && credential.valid_until_ms.is_none_or(|until| now < until)
+    });
+    if agent.revoked || !valid {
+        return Ok(Err(Refusal::InvalidCredentials));
+    }
+    let Some(nonce) = &auth.nonce else {
+        return Ok(Ok(agent));
+    };
+    let skew_ms = apply.settings.timestamp_skew_ms;
+    let too_old = auth.timestamp_ms <= apply.system.timestamp_floor_ms;
+    if too_old || now.abs_diff(auth.timestamp_ms) > skew_ms {
+        return Ok(Err(Refusal::TimestampSkew));
+    }
+    // A request can come back while its timestamp is acceptable: at most twice the skew after it
+    // was accepted, when its sender's clock was ahead.
+    let since_ms = now.saturating_sub(apply.system.nonce_memory_ms(skew_ms));
+    if nonces::used(apply.txn, auth.fleet, auth.agent, nonce, since_ms, now)? {
+        return Ok(Err(Refusal::ReplayedNonce));
+    }
+    nonces::put(apply.txn, auth.fleet, auth.agent, nonce, now);
+    Ok(Ok(agent))
+}

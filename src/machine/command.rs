@@ -1,0 +1,427 @@
+//! Commands: everything that can change the state, as it stands in the log.
+//!
+//! Time, ids and hashes travel in the command; apply adds nothing of its own. Variants and
+//! fields are only ever appended: their order is the format. The first byte of an encoded
+//! command is [`VERSION`]; a node that meets a newer one stops and says so.
+
+use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+use ekho_storage::tables::agent::HoldKind;
+use ekho_storage::tables::approval::Risk;
+use ekho_storage::tables::message::{Envelope, Priority, Recipient};
+use ekho_storage::tables::operator::Role;
+use ekho_storage::tables::settings::Settings;
+use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
+
+/// Version of the command encoding.
+pub const VERSION: u8 = 1;
+
+/// More than any command holds; a damaged length is refused instead of allocated.
+const LIMIT_BYTES: usize = 64 << 20;
+const CONFIG: Configuration<LittleEndian, Varint, Limit<LIMIT_BYTES>> =
+    config::standard().with_limit::<LIMIT_BYTES>();
+
+/// One change of the state.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Command {
+    /// First set-up of a cluster.
+    Bootstrap(Bootstrap),
+    /// A node became leader.
+    LeadershipBegan,
+    /// Do what is due, at most this many entries.
+    Tick {
+        /// Entries to handle at most.
+        limit: u32,
+    },
+    /// Heartbeats collected by the leader.
+    HeartbeatsSeen {
+        /// When each agent was last heard.
+        seen: Vec<(FleetNo, AgentNo, TimeMs)>,
+    },
+    /// An agent enrols with a token.
+    Enroll(Enroll),
+    /// Something an agent signed.
+    Signed {
+        /// Who, and the nonce that must be new.
+        auth: Auth,
+        /// What it asks for.
+        request: AgentRequest,
+    },
+    /// An operator signed in.
+    CreateSession(CreateSession),
+    /// An operator signed out.
+    DeleteSession {
+        /// Keyed hash of the token.
+        token_hash: [u8; 32],
+    },
+    /// Something an operator does.
+    Operator {
+        /// The operator's fleet.
+        fleet: FleetNo,
+        /// The operator's public id.
+        operator_id: String,
+        /// What.
+        request: OperatorRequest,
+    },
+}
+
+/// First set-up: one fleet with its owner, settings, and the identity of the sealing key.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Bootstrap {
+    /// The fleet's public id.
+    pub fleet_id: String,
+    /// The fleet's name.
+    pub fleet_name: String,
+    /// The owner's public id.
+    pub operator_id: String,
+    /// The owner's sign-in name.
+    pub email: String,
+    /// argon2id of the owner's password.
+    pub password_hash: String,
+    /// Identity of the key that seals secrets.
+    pub sealing_key_id: String,
+    /// Settings to begin with.
+    pub settings: Settings,
+}
+
+/// An enrolment.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Enroll {
+    /// Fleet named by the agent.
+    pub fleet_id: String,
+    /// Hash of the token.
+    pub token_hash: [u8; 32],
+    /// The new agent's public id.
+    pub agent_id: String,
+    /// Its name.
+    pub display_name: String,
+    /// Its runtime.
+    pub runtime: String,
+    /// Its host.
+    pub hostname: Option<String>,
+    /// Its capabilities.
+    pub capabilities: Vec<String>,
+    /// Identity key: id and public key.
+    pub identity_key: Option<(String, String)>,
+    /// Its secret, sealed.
+    pub sealed_secret: Vec<u8>,
+}
+
+/// Who signed a request, checked once more in apply.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Auth {
+    /// Fleet.
+    pub fleet: FleetNo,
+    /// Agent.
+    pub agent: AgentNo,
+    /// The credential the signature was checked with.
+    pub credential: u32,
+    /// The nonce; none where the leader's guard vouches for it, as for polls.
+    pub nonce: Option<String>,
+    /// The signed timestamp.
+    pub timestamp_ms: TimeMs,
+}
+
+/// What an agent asks for.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum AgentRequest {
+    /// Remember the nonce, nothing else: for reads the leader cannot vouch for from memory.
+    RecordNonce,
+    /// Send messages; each has its own outcome.
+    Send(Vec<NewMessage>),
+    /// Take messages from the inbox.
+    Poll(Poll),
+    /// Acknowledge messages.
+    Ack(Vec<u128>),
+    /// Give messages back.
+    Nack(Vec<Nack>),
+    /// Keep messages longer.
+    Lease(Vec<(u128, u64)>),
+    /// Take back a message not handed out yet.
+    Cancel {
+        /// The message.
+        message: u128,
+    },
+    /// A heartbeat that changes something.
+    Heartbeat {
+        /// The status as sent.
+        status: String,
+    },
+    /// Ask to be allowed an action.
+    Propose(Propose),
+    /// Report what came of an action.
+    ActionResult {
+        /// The approval.
+        approval: u128,
+        /// executed, cancelled or failed.
+        result: ActionResult,
+        /// What came of it, JSON.
+        output: Option<String>,
+    },
+    /// Make a room.
+    CreateRoom {
+        /// Its public id.
+        room_id: String,
+        /// Its name.
+        name: String,
+        /// Public ids of members.
+        members: Vec<String>,
+    },
+    /// Report a stalled conversation.
+    Notice {
+        /// The conversation.
+        conversation_id: String,
+        /// Why.
+        reason: String,
+        /// How much waits.
+        pending_count: u64,
+        /// Budget, JSON.
+        budget: Option<String>,
+    },
+    /// Take the floor.
+    AcquireFloor {
+        /// The conversation.
+        conversation_id: String,
+        /// For how long.
+        ttl_ms: u64,
+    },
+    /// Give the floor back.
+    ReleaseFloor {
+        /// The conversation.
+        conversation_id: String,
+    },
+    /// Register an identity key.
+    IdentityKey {
+        /// Its id.
+        key_id: String,
+        /// The key.
+        public_key: String,
+    },
+    /// Replace the secret.
+    RotateCredential {
+        /// The new secret, sealed.
+        sealed_secret: Vec<u8>,
+        /// How long the old one keeps working.
+        overlap_ms: u64,
+    },
+}
+
+/// A message to be accepted.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewMessage {
+    /// Its UUID.
+    pub uuid: u128,
+    /// To whom.
+    pub recipient: Recipient,
+    /// Its type.
+    pub message_type: String,
+    /// Its priority.
+    pub priority: Priority,
+    /// How long it is worth something, from when it may be handed out.
+    pub ttl_ms: u64,
+    /// When to hand it out.
+    pub schedule: Schedule,
+    /// Whether an operator must agree.
+    pub requires_approval: bool,
+    /// Body, JSON as received.
+    pub body: Vec<u8>,
+    /// Metadata, JSON as received.
+    pub metadata: Option<String>,
+    /// Conversation.
+    pub conversation_id: String,
+    /// Correlation.
+    pub correlation_id: String,
+    /// End-to-end signature.
+    pub envelope: Option<Envelope>,
+    /// Idempotency key, and the hash of the request it stands for.
+    pub idempotency: Option<(String, [u8; 32])>,
+    /// For messages that wait: the approval's UUID.
+    pub approval: u128,
+}
+
+/// When a message may be handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+pub enum Schedule {
+    /// At once.
+    Now,
+    /// This long after it is accepted.
+    DelayMs(u64),
+    /// At this time.
+    AtMs(TimeMs),
+}
+
+/// A poll.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Poll {
+    /// Messages to hand out at most.
+    pub limit: u32,
+    /// Only these types; empty for all.
+    pub types: Vec<String>,
+    /// A stream that broke: what was handed out after this place and not acked is handed out
+    /// again at once.
+    pub resume_after: Option<u64>,
+}
+
+/// A message given back.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Nack {
+    /// The message.
+    pub message: u128,
+    /// When to try again; none: as after a timeout.
+    pub delay_ms: Option<u64>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// A proposed action.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Propose {
+    /// The approval's UUID.
+    pub uuid: u128,
+    /// Conversation.
+    pub conversation_id: String,
+    /// Kind of action.
+    pub action_type: String,
+    /// For people.
+    pub summary: String,
+    /// How risky.
+    pub risk: Risk,
+    /// Details, JSON.
+    pub payload: String,
+}
+
+/// What came of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum ActionResult {
+    /// Done.
+    Executed,
+    /// Not done.
+    Cancelled,
+    /// Tried and failed.
+    Failed,
+}
+
+/// A sign-in.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct CreateSession {
+    /// Fleet.
+    pub fleet: FleetNo,
+    /// Who.
+    pub email: String,
+    /// The password hash that was checked; a changed password voids the sign-in.
+    pub password_hash: String,
+    /// Keyed hash of the token.
+    pub token_hash: [u8; 32],
+}
+
+/// What an operator does.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum OperatorRequest {
+    /// Make an enrolment token.
+    CreateEnrollmentToken {
+        /// Its hash.
+        token_hash: [u8; 32],
+    },
+    /// Pause or quarantine an agent.
+    Hold {
+        /// The agent.
+        agent_id: String,
+        /// Which.
+        kind: HoldKind,
+        /// Why.
+        reason: String,
+        /// Until when.
+        expires_ms: Option<TimeMs>,
+        /// Who receives new messages meanwhile.
+        redirect_agent_id: Option<String>,
+    },
+    /// Lift every hold.
+    Resume {
+        /// The agent.
+        agent_id: String,
+        /// Why.
+        reason: String,
+        /// How long the agent is told.
+        expires_ms: Option<TimeMs>,
+    },
+    /// Revoke an agent for good.
+    Revoke {
+        /// The agent.
+        agent_id: String,
+        /// Why.
+        reason: String,
+    },
+    /// Decide an approval.
+    DecideApproval {
+        /// The approval.
+        approval: u128,
+        /// Yes or no.
+        approve: bool,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Change settings, provided they still are what the change was made from.
+    ChangeSettings {
+        /// What they were.
+        before: Box<Settings>,
+        /// What they are to be.
+        after: Box<Settings>,
+    },
+    /// Add an operator.
+    CreateOperator {
+        /// Public id.
+        operator_id: String,
+        /// Sign-in name.
+        email: String,
+        /// argon2id.
+        password_hash: String,
+        /// What they may do.
+        role: Role,
+    },
+}
+
+/// Encodes a value of the log, version byte first.
+pub fn encode<T: Encode>(value: &T) -> Bytes {
+    let mut bytes = Vec::with_capacity(512);
+    bytes.push(VERSION);
+    if let Err(error) = bincode::encode_into_std_write(value, &mut bytes, CONFIG) {
+        // Only types bincode cannot represent fail in memory; ours are all plain data.
+        unreachable!("log value cannot be encoded: {error}");
+    }
+    bytes.into()
+}
+
+/// Decodes a value of the log.
+pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    match bytes.split_first() {
+        Some((&VERSION, rest)) => {
+            let (value, used) = bincode::decode_from_slice(rest, CONFIG)
+                .map_err(|error| DecodeError::Damaged(error.to_string()))?;
+            if used != rest.len() {
+                return Err(DecodeError::Damaged(format!(
+                    "{} bytes left over",
+                    rest.len() - used
+                )));
+            }
+            Ok(value)
+        }
+        Some((&version, _)) => Err(DecodeError::Version(version)),
+        None => Err(DecodeError::Damaged("empty".into())),
+    }
+}
+
+/// Why a value of the log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Written by another release.
+    #[error(
+        "the log holds a command of version {0}, this release knows up to {VERSION}; start the newer release"
+    )]
+    Version(u8),
+    /// Does not decode.
+    #[error(
+        "the log holds a damaged command ({0}); rebuild this node from a peer or restore a backup"
+    )]
+    Damaged(String),
+}

@@ -1,0 +1,204 @@
+//! The deterministic state machine: applies commands to the state, one file a command family.
+//!
+//! A pure function of the log: no clock, no randomness, no unordered iteration, no local
+//! configuration. Imports storage and nothing else of ours but the [`Machine`] trait.
+
+pub mod command;
+pub mod outcome;
+
+mod action;
+mod agent;
+mod apply;
+mod auth;
+mod conversation;
+mod delivery;
+mod inbox;
+mod operator;
+mod send;
+mod tick;
+
+use bytes::Bytes;
+use ekho_raft::{ApplyError, Machine, Stamp};
+use ekho_storage::tables::settings::{self, Settings};
+use ekho_storage::tables::system::{self, System};
+use ekho_storage::tables::{AgentNo, FleetNo};
+use ekho_storage::{StorageError, Txn};
+
+use apply::Apply;
+use command::{AgentRequest, Auth, Command};
+use outcome::{Outcome, Refusal};
+
+pub use send::ROOM_PREFIX;
+
+/// What follows a batch: collected in apply, run after the batch is committed.
+#[derive(Default)]
+pub struct Effects {
+    /// Inboxes with something new.
+    pub wakes: Vec<(FleetNo, AgentNo)>,
+    /// The system row and the settings as this batch left them, so that each command of a batch
+    /// need not decode them again.
+    hot: Option<(System, Settings)>,
+}
+
+/// Receives what follows a batch. Called on the apply thread; must not block.
+pub trait Sink: Send + Sync + 'static {
+    /// Wakes whoever waits for these inboxes.
+    fn wake(&self, inboxes: &[(FleetNo, AgentNo)]);
+}
+
+/// Ekho's state machine.
+pub struct RelayMachine<S> {
+    sink: S,
+}
+
+impl<S: Sink> RelayMachine<S> {
+    /// A machine that reports to `sink` what follows each batch.
+    pub fn new(sink: S) -> Self {
+        RelayMachine { sink }
+    }
+}
+
+impl<S: Sink> Machine for RelayMachine<S> {
+    type Effects = Effects;
+
+    fn apply(
+        &self,
+        txn: &mut Txn,
+        at: Stamp,
+        command: &[u8],
+        effects: &mut Effects,
+    ) -> Result<Bytes, ApplyError> {
+        let command: Command =
+            command::decode(command).map_err(|error| ApplyError::new(error.to_string()))?;
+        apply_command(txn, at.now_ms, command, effects)
+            .map(|outcome| command::encode(&outcome))
+            .map_err(|error| ApplyError::new(error.to_string()))
+    }
+
+    fn committed(&self, effects: Effects) {
+        if !effects.wakes.is_empty() {
+            self.sink.wake(&effects.wakes);
+        }
+    }
+}
+
+/// Applies one command at the time the leader stamped it with.
+pub fn apply_command(
+    txn: &mut Txn,
+    now_ms: u64,
+    command: Command,
+    effects: &mut Effects,
+) -> Result<Outcome, StorageError> {
+    let (mut system, mut settings) = match effects.hot.take() {
+        Some(hot) => hot,
+        None => (system::get(txn)?, settings::get(txn)?),
+    };
+    let before = system.clone();
+    system.now_ms = system.now_ms.max(now_ms);
+    let mut apply = Apply {
+        txn,
+        system: &mut system,
+        settings: &mut settings,
+        effects,
+    };
+    let outcome = dispatch(&mut apply, command)?;
+    if system != before {
+        system::put(txn, &system);
+    }
+    effects.hot = Some((system, settings));
+    Ok(outcome)
+}
+
+fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageError> {
+    match command {
+        Command::Bootstrap(bootstrap) => operator::bootstrap(apply, bootstrap),
+        Command::LeadershipBegan => {
+            apply.system.leader_since_ms = apply.now();
+            Ok(Outcome::Done)
+        }
+        Command::Tick { limit } => tick::tick(apply, limit),
+        Command::HeartbeatsSeen { seen } => agent::heartbeats_seen(apply, &seen),
+        Command::Enroll(enroll) => agent::enroll(apply, enroll),
+        Command::Signed { auth, request } => signed(apply, &auth, request),
+        Command::CreateSession(create) => operator::create_session(apply, create),
+        Command::DeleteSession { token_hash } => operator::delete_session(apply, token_hash),
+        Command::Operator {
+            fleet,
+            operator_id,
+            request,
+        } => operator::order(apply, fleet, operator_id, request),
+    }
+}
+
+fn signed(
+    apply: &mut Apply<'_>,
+    auth: &Auth,
+    request: AgentRequest,
+) -> Result<Outcome, StorageError> {
+    let agent = match auth::accept(apply, auth)? {
+        Ok(agent) => agent,
+        Err(refusal) => return Ok(Outcome::Refused(refusal)),
+    };
+    match request {
+        AgentRequest::RecordNonce => Ok(Outcome::Done),
+        AgentRequest::Send(messages) => send::send(apply, agent, messages),
+        AgentRequest::Poll(poll) => inbox::poll(apply, &agent, &poll),
+        AgentRequest::Ack(messages) => inbox::ack(apply, &agent, &messages),
+        AgentRequest::Nack(nacks) => inbox::nack(apply, &agent, &nacks),
+        AgentRequest::Lease(leases) => inbox::lease(apply, &agent, &leases),
+        AgentRequest::Cancel { message } => inbox::cancel(apply, &agent, message),
+        AgentRequest::Heartbeat { status } => agent::heartbeat(apply, agent, status),
+        AgentRequest::Propose(propose) => action::propose(apply, &agent, propose),
+        AgentRequest::ActionResult {
+            approval,
+            result,
+            output,
+        } => action::result(apply, &agent, approval, result, output),
+        AgentRequest::CreateRoom {
+            room_id,
+            name,
+            members,
+        } => conversation::create_room(apply, &agent, room_id, name, &members),
+        AgentRequest::Notice {
+            conversation_id,
+            reason,
+            pending_count,
+            budget,
+        } => {
+            let budget: serde_json::Value = budget
+                .and_then(|budget| serde_json::from_str(&budget).ok())
+                .unwrap_or_default();
+            let payload = serde_json::json!({
+                "reason": reason,
+                "pending_count": pending_count,
+                "budget": budget,
+            });
+            conversation::raise_notice(apply, &agent, conversation_id, payload.to_string())
+        }
+        AgentRequest::AcquireFloor {
+            conversation_id,
+            ttl_ms,
+        } => conversation::acquire_floor(apply, &agent, conversation_id, ttl_ms),
+        AgentRequest::ReleaseFloor { conversation_id } => {
+            conversation::release_floor(apply, &agent, conversation_id)
+        }
+        AgentRequest::IdentityKey { key_id, public_key } => {
+            agent::identity_key(apply, agent, key_id, public_key)
+        }
+        AgentRequest::RotateCredential {
+            sealed_secret,
+            overlap_ms,
+        } => agent::rotate(apply, agent, sealed_secret, overlap_ms),
+    }
+}
+
+/// Reads a refusal out of an outcome.
+impl Outcome {
+    /// The refusal, where the whole command was refused.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Outcome::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Outcomes: what apply answers to a command.
+
+use bincode::{Decode, Encode};
+use ekho_storage::tables::TimeMs;
+use ekho_storage::tables::agent::AgentStatus;
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Outcome {
+    /// Done, nothing more to say.
+    Done,
+    /// Not done, and nothing changed but what the refusal itself records.
+    Refused(Refusal),
+    /// An agent enrolled.
+    Enrolled {
+        /// How often it should send heartbeats.
+        heartbeat_interval_ms: u64,
+        /// How often it should poll.
+        poll_interval_ms: u64,
+    },
+    /// Messages were considered one by one.
+    Sent {
+        /// In the order given.
+        results: Vec<Result<Sent, Refusal>>,
+        /// The sender's window afterwards.
+        rate: RateState,
+    },
+    /// Messages were handed out.
+    Polled {
+        /// In accepted order.
+        messages: Vec<HandedOut>,
+    },
+    /// That many deliveries were changed.
+    Updated(u64),
+    /// Leases were extended: message and new end, in the order asked, unknown ones left out.
+    Leased(Vec<(u128, TimeMs)>),
+    /// A heartbeat was taken.
+    Heartbeat,
+    /// An action was proposed.
+    Proposed(Decision),
+    /// A room was made; public ids of its members.
+    RoomCreated {
+        /// When.
+        created_ms: TimeMs,
+        /// Members.
+        members: Vec<String>,
+    },
+    /// A stall was reported; whether it is new.
+    Noticed(bool),
+    /// Who has the floor now.
+    Floor {
+        /// Whether it is the caller.
+        granted: bool,
+        /// Public id of the holder.
+        holder_agent_id: String,
+        /// Until when.
+        expires_ms: TimeMs,
+    },
+    /// Whether the caller had the floor and gave it back.
+    FloorReleased(bool),
+    /// Id of the registered key.
+    IdentityKey(String),
+    /// The secret was replaced.
+    Rotated {
+        /// Number of the new credential.
+        credential: u32,
+        /// End of the old one.
+        previous_valid_until_ms: TimeMs,
+    },
+    /// A session began.
+    SessionCreated {
+        /// Until when.
+        expires_ms: TimeMs,
+    },
+    /// A tick was done; whether more is due.
+    Ticked {
+        /// Entries handled.
+        handled: u32,
+        /// More is due at the same time.
+        more: bool,
+    },
+}
+
+/// An accepted message.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Sent {
+    /// Its UUID; the first one's where an idempotency key repeats.
+    pub message: u128,
+    /// When it was accepted.
+    pub queued_ms: TimeMs,
+    /// When it may be handed out.
+    pub deliver_at_ms: TimeMs,
+    /// Whether this answers a repeated idempotency key.
+    pub repeated: bool,
+}
+
+/// A message handed out by a poll.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct HandedOut {
+    /// Place in the inbox.
+    pub seq: u64,
+    /// The message.
+    pub message: u128,
+    /// How often it has been handed out, this time included.
+    pub attempt: u32,
+}
+
+/// A sender's rate window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct RateState {
+    /// Messages allowed in a window.
+    pub limit: u64,
+    /// Messages left in this one.
+    pub remaining: u64,
+    /// When the next one begins.
+    pub reset_ms: TimeMs,
+}
+
+/// The answer to a proposed action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Decision {
+    /// Go ahead.
+    Allow,
+    /// Do not.
+    Deny,
+    /// An operator decides.
+    PendingApproval,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Refusal {
+    /// Unknown or revoked agent, or a credential that is no longer valid.
+    InvalidCredentials,
+    /// The timestamp is too far from the leader's clock.
+    TimestampSkew,
+    /// The nonce was used before.
+    ReplayedNonce,
+    /// The agent may not do this now.
+    Held(HeldStatus),
+    /// The agent or room addressed does not exist for the sender.
+    UnknownRecipient,
+    /// A room's conversation id with another recipient than the room.
+    RoomConversation,
+    /// More recipients than allowed.
+    TooManyRecipients {
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// Too many messages.
+    RateLimited {
+        /// When the next window begins.
+        retry_after_ms: u64,
+    },
+    /// The idempotency key stands for another request.
+    IdempotencyConflict,
+    /// Bad, used or expired enrolment token.
+    InvalidToken,
+    /// No such thing for the caller.
+    NotFound,
+    /// Too late: it is past the state in which this is possible.
+    Conflict(String),
+    /// The cluster is set up already.
+    AlreadySetUp,
+    /// There are as many of these as allowed.
+    LimitReached {
+        /// How many are allowed.
+        limit: u64,
+    },
+}
+
+/// Status of an agent that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum HeldStatus {
+    /// Paused.
+    Paused,
+    /// Quarantined.
+    Quarantined,
+}
+
+impl HeldStatus {
+    /// The held status behind an agent's status, if it is one.
+    pub fn of(status: AgentStatus) -> Option<Self> {
+        match status {
+            AgentStatus::Paused => Some(HeldStatus::Paused),
+            AgentStatus::Quarantined => Some(HeldStatus::Quarantined),
+            AgentStatus::Healthy | AgentStatus::Degraded | AgentStatus::Revoked => None,
+        }
+    }
+
+    /// The word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HeldStatus::Paused => "paused",
+            HeldStatus::Quarantined => "quarantined",
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! Accepting messages: who may send what to whom, and what is written when they may.
+
+use ekho_storage::StorageError;
+use ekho_storage::tables::agent::{self, Agent, AutoHold};
+use ekho_storage::tables::approval::{self, Approval, ApprovalStatus, Risk};
+use ekho_storage::tables::counter::Counter;
+use ekho_storage::tables::delivery;
+use ekho_storage::tables::due::{self, Due};
+use ekho_storage::tables::event::{Actor, EventKind, Resource};
+use ekho_storage::tables::idempotency::{self, Idempotency};
+use ekho_storage::tables::message::{self, Message, MessageState, Recipient};
+use ekho_storage::tables::rate::{self, RateWindow};
+use ekho_storage::tables::sequence::{self, Sequence};
+use ekho_storage::tables::{AgentNo, conversation, room};
+
+use super::agent::auto_quarantine;
+use super::apply::Apply;
+use super::command::{NewMessage, Schedule};
+use super::delivery::make;
+use super::outcome::{HeldStatus, Outcome, RateState, Refusal, Sent};
+
+/// Ids of rooms begin like this; a conversation under such an id belongs to the room.
+pub const ROOM_PREFIX: &str = "room_";
+
+/// Considers each message on its own.
+pub(crate) fn send(
+    apply: &mut Apply<'_>,
+    sender: Agent,
+    messages: Vec<NewMessage>,
+) -> Result<Outcome, StorageError> {
+    let mut sender = sender;
+    let mut results = Vec::with_capacity(messages.len());
+    for new in messages {
+        results.push(send_one(apply, &mut sender, new)?);
+    }
+    let rate = rate_state(apply, &sender)?;
+    Ok(Outcome::Sent { results, rate })
+}
+
+fn send_one(
+    apply: &mut Apply<'_>,
+    sender: &mut Agent,
+    new: NewMessage,
+) -> Result<Result<Sent, Refusal>, StorageError> {
+    let now = apply.now();
+    let fleet = sender.fleet;
+    if let Some(held) = HeldStatus::of(apply.status(sender)?) {
+        return Ok(Err(Refusal::Held(held)));
+    }
+    if let Some((key, hash)) = &new.idempotency
+        && let Some(done) = idempotency::get(apply.txn, fleet, sender.no, key)?
+    {
+        return Ok(if done.request_hash == *hash {
+            Ok(Sent {
+                message: done.message,
+                queued_ms: done.queued_ms,
+                deliver_at_ms: done.deliver_at_ms,
+                repeated: true,
+            })
+        } else {
+            Err(Refusal::IdempotencyConflict)
+        });
+    }
+    let rate = rate_state(apply, sender)?;
+    if rate.remaining == 0 {
+        violation(apply, sender)?;
+        return Ok(Err(Refusal::RateLimited {
+            retry_after_ms: rate.reset_ms.saturating_sub(now),
+        }));
+    }
+    let recipients = match recipients(apply, sender, &new)? {
+        Ok(recipients) => recipients,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let deliver_at_ms = match new.schedule {
+        Schedule::Now => now,
+        Schedule::DelayMs(delay) => now.saturating_add(delay),
+        Schedule::AtMs(at) => at.max(now),
+    };
+    let deadline_ms = deliver_at_ms.saturating_add(new.ttl_ms);
+
+    let window_ms = apply.settings.rate_window_ms.max(1);
+    let used = rate.limit - rate.remaining + 1;
+    rate::put(
+        apply.txn,
+        fleet,
+        sender.no,
+        &RateWindow {
+            start_ms: now - now % window_ms,
+            count: used,
+        },
+    );
+
+    let seq = sequence::next(apply.txn, fleet, Sequence::Message)?;
+    let mut stored = Message {
+        uuid: new.uuid,
+        seq,
+        sender: sender.no,
+        sender_id: sender.id.clone(),
+        recipient: new.recipient,
+        message_type: new.message_type,
+        priority: new.priority,
+        approval: new.requires_approval.then_some(new.approval),
+        metadata: new.metadata,
+        conversation_id: new.conversation_id,
+        correlation_id: new.correlation_id,
+        envelope: new.envelope,
+        created_ms: now,
+        deliver_at_ms,
+        deadline_ms,
+        state: if new.requires_approval {
+            MessageState::PendingApproval
+        } else {
+            MessageState::Open
+        },
+        single: None,
+        delivery_count: recipients.len() as u32,
+        open: recipients.len() as u32,
+        dead: false,
+    };
+    conversation::put_message(apply.txn, fleet, &stored.conversation_id, seq, stored.uuid);
+    conversation::put_participant(apply.txn, fleet, &stored.conversation_id, sender.no)?;
+    let mut places: Vec<(AgentNo, u64)> = Vec::with_capacity(recipients.len());
+    for recipient in recipients {
+        let place = make(apply, fleet, recipient, &stored, new.requires_approval)?;
+        conversation::put_participant(apply.txn, fleet, &stored.conversation_id, recipient)?;
+        places.push((recipient, place));
+    }
+    match (&stored.recipient, places.as_slice()) {
+        (Recipient::Agent(_), [only]) => stored.single = Some(*only),
+        _ => {
+            for (recipient, place) in &places {
+                delivery::put_fan_out(apply.txn, fleet, stored.uuid, *recipient, *place);
+            }
+        }
+    }
+    message::put_body(apply.txn, fleet, stored.uuid, &new.body);
+    apply.count(fleet, Counter::MessageAccepted, 1)?;
+    apply.count(fleet, Counter::MessageOpen, 1)?;
+    apply.record(
+        fleet,
+        EventKind::MessageQueued,
+        Actor::Agent(sender.no),
+        Resource::Message(stored.uuid),
+    )?;
+    if new.requires_approval {
+        request_approval(apply, sender, &stored, new.approval)?;
+    }
+    if places.is_empty() {
+        // A broadcast in a fleet of one, or a room of one: accepted, and over at once.
+        stored.state = MessageState::Done;
+        super::delivery::message_done(apply, fleet, &stored, false)?;
+    }
+    message::put(apply.txn, fleet, &stored);
+    if let Some((key, request_hash)) = new.idempotency {
+        let done = Idempotency {
+            request_hash,
+            message: stored.uuid,
+            queued_ms: now,
+            deliver_at_ms,
+        };
+        idempotency::put(apply.txn, fleet, sender.no, &key, &done);
+        let until_ms = now + apply.settings.idempotency_ms;
+        due::put(
+            apply.txn,
+            until_ms,
+            &Due::Idempotency {
+                fleet,
+                agent: sender.no,
+                key,
+            },
+        );
+    }
+    Ok(Ok(Sent {
+        message: stored.uuid,
+        queued_ms: now,
+        deliver_at_ms,
+        repeated: false,
+    }))
+}
+
+/// Numbers of the agents a message reaches, each once, in the order of their numbers.
+fn recipients(
+    apply: &Apply<'_>,
+    sender: &Agent,
+    new: &NewMessage,
+) -> Result<Result<Vec<AgentNo>, Refusal>, StorageError> {
+    let fleet = sender.fleet;
+    let names_room = new.conversation_id.starts_with(ROOM_PREFIX);
+    let is_group = matches!(&new.recipient, Recipient::Group(_));
+    if names_room && !is_group && room::get(apply.txn, fleet, &new.conversation_id)?.is_some() {
+        return Ok(Err(Refusal::RoomConversation));
+    }
+    let numbers = match &new.recipient {
+        Recipient::Agent(id) => match apply.live_agent(fleet, id)? {
+            Some(agent) => vec![redirected(apply, &agent)?],
+            None => return Ok(Err(Refusal::UnknownRecipient)),
+        },
+        Recipient::Group(id) => {
+            let room = room::get(apply.txn, fleet, id)?;
+            let Some(room) = room.filter(|room| room.members.contains(&sender.no)) else {
+                return Ok(Err(Refusal::UnknownRecipient));
+            };
+            let mut numbers = Vec::with_capacity(room.members.len());
+            for member in room.members {
+                if member == sender.no {
+                    continue;
+                }
+                if let Some(agent) =
+                    agent::get(apply.txn, fleet, member)?.filter(|agent| !agent.revoked)
+                {
+                    numbers.push(redirected(apply, &agent)?);
+                }
+            }
+            numbers
+        }
+        Recipient::Broadcast => {
+            let limit = apply.settings.max_fan_out;
+            // One more than allowed, and the sender, tell whether there are too many.
+            let agents = agent::list(apply.txn, fleet, 0, apply.settings.max_agents as usize)?;
+            let mut numbers = Vec::with_capacity(agents.len());
+            for agent in agents
+                .iter()
+                .filter(|agent| !agent.revoked && agent.no != sender.no)
+            {
+                numbers.push(redirected(apply, agent)?);
+            }
+            if numbers.len() as u64 > limit {
+                return Ok(Err(Refusal::TooManyRecipients { limit }));
+            }
+            numbers
+        }
+    };
+    let mut numbers = numbers;
+    if is_group || matches!(new.recipient, Recipient::Broadcast) {
+        numbers.sort_unstable();
+        numbers.dedup();
+        // A redirect may have pointed back at the sender.
+        numbers.retain(|number| *number != sender.no);
+    }
+    Ok(Ok(numbers))
+}
+
+/// The agent that receives in this one's place: itself, or whom an operator's hold names. One
+/// hop only, so that redirects cannot circle.
+fn redirected(apply: &Apply<'_>, agent: &Agent) -> Result<AgentNo, StorageError> {
+    let Some(target) = agent.hold.as_ref().and_then(|hold| hold.redirect_to) else {
+        return Ok(agent.no);
+    };
+    let live = agent::get(apply.txn, agent.fleet, target)?.is_some_and(|target| !target.revoked);
+    Ok(if live { target } else { agent.no })
+}
+
+/// The sender's window as it stands now.
+fn rate_state(apply: &Apply<'_>, sender: &Agent) -> Result<RateState, StorageError> {
+    let window_ms = apply.settings.rate_window_ms.max(1);
+    let start_ms = apply.now() - apply.now() % window_ms;
+    let window = rate::get(apply.txn, sender.fleet, sender.no)?;
+    let used = if window.start_ms == start_ms {
+        window.count
+    } else {
+        0
+    };
+    let limit = apply.settings.rate_max_messages;
+    Ok(RateState {
+        limit,
+        remaining: limit.saturating_sub(used),
+        reset_ms: start_ms + window_ms,
+    })
+}
+
+/// Records a refusal for rate; enough of them quarantine the agent.
+fn violation(apply: &mut Apply<'_>, sender: &mut Agent) -> Result<(), StorageError> {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let now = apply.now();
+    let (fleet, no) = (sender.fleet, sender.no);
+    let seq = sequence::next(apply.txn, fleet, Sequence::Violation)?;
+    rate::put_violation(apply.txn, fleet, no, now, seq);
+    // Kept for a day at least, because that is what people are shown.
+    let until_ms = now + apply.settings.violation_window_ms.max(DAY_MS);
+    due::put(
+        apply.txn,
+        until_ms,
+        &Due::Violation {
+            fleet,
+            agent: no,
+            at_ms: now,
+            seq,
+        },
+    );
+    apply.count(fleet, Counter::RateViolations, 1)?;
+    apply.record(
+        fleet,
+        EventKind::AgentRateLimitExceeded,
+        Actor::System,
+        Resource::Agent(no),
+    )?;
+    let threshold = apply.settings.violation_threshold as usize;
+    let since_ms = now.saturating_sub(apply.settings.violation_window_ms);
+    if rate::violations_since(apply.txn, fleet, no, since_ms, threshold)? >= threshold {
+        auto_quarantine(apply, sender, AutoHold::RateLimitAbuse)?;
+    }
+    Ok(())
+}
+
+fn request_approval(
+    apply: &mut Apply<'_>,
+    sender: &Agent,
+    message: &Message,
+    uuid: u128,
+) -> Result<(), StorageError> {
+    let approval = Approval {
+        uuid,
+        agent: sender.no,
+        conversation_id: message.conversation_id.clone(),
+        action_type: "message".into(),
+        summary: format!("{} message waits for approval", message.message_type),
+        risk: Risk::High,
+        payload: "{}".into(),
+        status: ApprovalStatus::Pending,
+        message: Some(message.uuid),
+        requested_ms: apply.now(),
+        resolved_ms: None,
+        resolved_by: None,
+        output: None,
+    };
+    approval::put(apply.txn, sender.fleet, &approval);
+    apply.count(sender.fleet, Counter::ApprovalsPending, 1)?;
+    apply.record(
+        sender.fleet,
+        EventKind::ApprovalRequested,
+        Actor::Agent(sender.no),
+        Resource::Approval(uuid),
+    )
+}

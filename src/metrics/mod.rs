@@ -1,0 +1,369 @@
+//! What the relay measures, in Prometheus' text format.
+//!
+//! Counts of what is stored come from counters kept in apply and are set at each scrape; times and
+//! sizes are recorded as they happen. Nothing here reads the state, and nothing on a hot path
+//! takes a lock: each histogram is looked up once and then kept.
+
+mod http;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ekho_raft::Observer;
+use parking_lot::Mutex;
+use prometheus::core::Collector;
+use prometheus::{
+    Error, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use self::http::HttpMetrics;
+
+const COMMIT_SECONDS: [f64; 14] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+];
+const FSYNC_SECONDS: [f64; 13] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
+];
+const BATCH_COMMANDS: [f64; 11] = [
+    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0,
+];
+const LAG_SECONDS: [f64; 15] = [
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 900.0, 3600.0,
+];
+
+/// The tier told in `ekho_relay_info`.
+const TIER: &str = "oss";
+
+/// Counts of what is stored, over all fleets; labels are statuses.
+#[derive(Clone, Debug, Default)]
+pub struct StateCounts {
+    /// Fleets.
+    pub fleets: u64,
+    /// Agents by status.
+    pub agents: Vec<(&'static str, u64)>,
+    /// Messages by status.
+    pub messages: Vec<(&'static str, u64)>,
+    /// Deliveries by status.
+    pub deliveries: Vec<(&'static str, u64)>,
+    /// Dead letters stored.
+    pub dead_letters: u64,
+    /// Refusals by rate limit in the last 24 hours.
+    pub rate_violations_24h: u64,
+    /// Agents heard of lately.
+    pub heartbeats_recent: u64,
+}
+
+/// What only this node knows of itself.
+#[derive(Clone, Debug, Default)]
+pub struct NodeGauges {
+    /// Whether writes are refused for want of disk space.
+    pub disk_full: bool,
+    /// Bytes of the state's files.
+    pub state_disk_bytes: u64,
+    /// Bytes of the state not yet in files.
+    pub state_memory_bytes: u64,
+    /// Bytes of entries in the log.
+    pub log_bytes: u64,
+    /// Last log index applied.
+    pub log_index: u64,
+    /// Requests waiting for messages: long polls and streams.
+    pub long_polls: u64,
+}
+
+/// Why a connection was closed before its time, as label `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The head of a request did not arrive in time.
+    Header,
+    /// The body of a request did not arrive in time.
+    Body,
+    /// No request came for too long.
+    Idle,
+    /// TLS could not be agreed on, or not in time.
+    Tls,
+    /// There were too many connections.
+    Limit,
+}
+
+impl Cut {
+    /// The value of the label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Cut::Header => "header",
+            Cut::Body => "body",
+            Cut::Idle => "idle",
+            Cut::Tls => "tls",
+            Cut::Limit => "limit",
+        }
+    }
+}
+
+/// Everything measured in this process.
+pub struct Metrics {
+    registry: Registry,
+    /// One scrape at a time, so that each shows one moment.
+    scraped: Mutex<Scraped>,
+    http: HttpMetrics,
+    commit_seconds: Histogram,
+    fsync_seconds: Histogram,
+    batch_commands: Histogram,
+    log_written_bytes: IntCounter,
+    queue_depth: IntGauge,
+    delivery_lag_seconds: Histogram,
+    connections: IntGauge,
+    connections_cut: IntCounterVec,
+}
+
+/// Gauges that are set at a scrape.
+struct Scraped {
+    fleets: IntGauge,
+    agents: IntGaugeVec,
+    messages: IntGaugeVec,
+    deliveries: IntGaugeVec,
+    dead_letters: IntGauge,
+    rate_violations_24h: IntGauge,
+    heartbeats_recent: IntGauge,
+    disk_full: IntGauge,
+    state_disk_bytes: IntGauge,
+    state_memory_bytes: IntGauge,
+    log_bytes: IntGauge,
+    log_index: IntGauge,
+    waiting: IntGauge,
+    resident_bytes: IntGauge,
+    open_files: IntGauge,
+    cpu_seconds: Gauge,
+}
+
+/// Makes metrics and registers them.
+struct Make<'a>(&'a Registry);
+
+impl Make<'_> {
+    fn add<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, Error> {
+        self.add(IntGauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, Error> {
+        self.add(Histogram::with_opts(
+            HistogramOpts::new(name, help).buckets(buckets.to_vec()),
+        )?)
+    }
+}
+
+const A2A_STATES: [&str; 6] = [
+    "submitted",
+    "working",
+    "input-required",
+    "completed",
+    "failed",
+    "canceled",
+];
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Result<Self, Error> {
+        let registry = Registry::new();
+        let make = Make(&registry);
+        make.gauge("ekho_up", "1 while the relay answers")?.set(1);
+        make.gauges(
+            "ekho_relay_info",
+            "What this relay is",
+            &["version", "tier", "org"],
+        )?
+        .with_label_values(&[env!("CARGO_PKG_VERSION"), TIER, ""])
+        .set(1);
+        // No tasks are kept, so there are none in any state; dashboards made for the original
+        // find the name.
+        let tasks = make.gauges("ekho_a2a_tasks_total", "A2A tasks by state", &["state"])?;
+        for state in A2A_STATES {
+            tasks.with_label_values(&[state]).set(0);
+        }
+        let status = ["status"];
+        let scraped = Scraped {
+            fleets: make.gauge("ekho_fleets_total", "Fleets")?,
+            agents: make.gauges("ekho_agents_total", "Agents by status", &status)?,
+            messages: make.gauges("ekho_messages_total", "Messages by status", &status)?,
+            deliveries: make.gauges("ekho_deliveries_total", "Deliveries by status", &status)?,
+            dead_letters: make.gauge("ekho_dead_letters_total", "Dead letters stored")?,
+            rate_violations_24h: make.gauge(
+                "ekho_rate_violations_24h",
+                "Refusals by rate limit in the last 24 hours",
+            )?,
+            heartbeats_recent: make.gauge("ekho_heartbeats_recent", "Agents heard of lately")?,
+            disk_full: make.gauge(
+                "ekho_disk_full",
+                "1 while writes are refused for want of disk space",
+            )?,
+            state_disk_bytes: make.gauge("ekho_state_disk_bytes", "Size of the state's files")?,
+            state_memory_bytes: make.gauge(
+                "ekho_state_memory_bytes",
+                "State written and not yet in files",
+            )?,
+            log_bytes: make.gauge("ekho_log_bytes", "Size of the entries in the log")?,
+            log_index: make.gauge("ekho_log_applied_index", "Last log index applied")?,
+            waiting: make.gauge(
+                "ekho_waiting_requests",
+                "Long polls and streams waiting for messages",
+            )?,
+            resident_bytes: make.gauge("process_resident_memory_bytes", "Resident memory")?,
+            open_files: make.gauge("process_open_fds", "Open file descriptors")?,
+            cpu_seconds: make.add(Gauge::new(
+                "process_cpu_seconds_total",
+                "User and system time spent",
+            )?)?,
+        };
+        let cut = Opts::new(
+            "ekho_http_connections_cut_total",
+            "Connections closed before their time, by reason",
+        );
+        let connections_cut = make.add(IntCounterVec::new(cut, &["reason"])?)?;
+        for cut in [Cut::Header, Cut::Body, Cut::Idle, Cut::Tls, Cut::Limit] {
+            connections_cut.with_label_values(&[cut.label()]);
+        }
+        Ok(Metrics {
+            scraped: Mutex::new(scraped),
+            http: HttpMetrics::new(&make)?,
+            commit_seconds: make.histogram(
+                "ekho_commit_seconds",
+                "From a command's proposal to its outcome",
+                &COMMIT_SECONDS,
+            )?,
+            fsync_seconds: make.histogram(
+                "ekho_fsync_seconds",
+                "One durable write to the log",
+                &FSYNC_SECONDS,
+            )?,
+            batch_commands: make.histogram(
+                "ekho_batch_commands",
+                "Commands proposed together",
+                &BATCH_COMMANDS,
+            )?,
+            log_written_bytes: make.add(IntCounter::new(
+                "ekho_log_written_bytes_total",
+                "Bytes of entries written to the log",
+            )?)?,
+            queue_depth: make
+                .gauge("ekho_queue_depth", "Commands accepted and not yet answered")?,
+            delivery_lag_seconds: make.histogram(
+                "ekho_delivery_lag_seconds",
+                "From when a delivery is due to when it is handed out",
+                &LAG_SECONDS,
+            )?,
+            connections: make.gauge("ekho_http_connections", "Open connections")?,
+            connections_cut,
+            registry,
+        })
+    }
+
+    /// The page for Prometheus: these counts, and everything recorded so far.
+    pub fn render(&self, counts: &StateCounts, node: &NodeGauges) -> String {
+        let scraped = self.scraped.lock();
+        scraped.set(counts, node);
+        let mut page = String::with_capacity(32 << 10);
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut page) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        page
+    }
+
+    /// A request was answered. `route` is the template of its path, never the path itself.
+    pub fn observe_request(&self, route: &str, method: &str, status: u16, took: Duration) {
+        self.http.observe(route, method, status, took);
+    }
+
+    /// A delivery was handed out this long after it was due.
+    pub fn observe_delivery_lag(&self, lag: Duration) {
+        self.delivery_lag_seconds.observe(lag.as_secs_f64());
+    }
+
+    /// A connection was opened.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
+    }
+
+    /// A connection was closed.
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// A connection was closed before its time.
+    pub fn connection_cut(&self, reason: Cut) {
+        self.connections_cut
+            .with_label_values(&[reason.label()])
+            .inc();
+    }
+
+    /// Hears what the raft node measures.
+    pub fn observer(self: &Arc<Self>) -> Arc<dyn Observer> {
+        Arc::clone(self) as Arc<dyn Observer>
+    }
+}
+
+impl Observer for Metrics {
+    fn log_write(&self, took: Duration, _entries: usize, size_bytes: usize) {
+        self.fsync_seconds.observe(took.as_secs_f64());
+        self.log_written_bytes.inc_by(size_bytes as u64);
+    }
+
+    fn commit(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    fn batch(&self, commands: usize, _size_bytes: usize) {
+        self.batch_commands.observe(commands as f64);
+    }
+
+    fn queue_depth(&self, commands: usize) {
+        self.queue_depth.set(gauge(commands as u64));
+    }
+}
+
+impl Scraped {
+    fn set(&self, counts: &StateCounts, node: &NodeGauges) {
+        for (gauges, values) in [
+            (&self.agents, &counts.agents),
+            (&self.messages, &counts.messages),
+            (&self.deliveries, &counts.deliveries),
+        ] {
+            for (status, value) in values {
+                gauges.with_label_values(&[*status]).set(gauge(*value));
+            }
+        }
+        for (metric, value) in [
+            (&self.fleets, counts.fleets),
+            (&self.dead_letters, counts.dead_letters),
+            (&self.rate_violations_24h, counts.rate_violations_24h),
+            (&self.heartbeats_recent, counts.heartbeats_recent),
+            (&self.disk_full, u64::from(node.disk_full)),
+            (&self.state_disk_bytes, node.state_disk_bytes),
+            (&self.state_memory_bytes, node.state_memory_bytes),
+            (&self.log_bytes, node.log_bytes),
+            (&self.log_index, node.log_index),
+            (&self.waiting, node.long_polls),
+        ] {
+            metric.set(gauge(value));
+        }
+        if let Some(process) = process::sample() {
+            self.resident_bytes.set(gauge(process.resident_bytes));
+            self.open_files.set(gauge(process.open_files));
+            self.cpu_seconds.set(process.cpu_seconds);
+        }
+    }
+}
+
+/// Gauges are signed.
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

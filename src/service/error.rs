@@ -1,0 +1,119 @@
+//! Why a use case was not carried out.
+
+use ekho_raft::{ProposeError, ReadError};
+use ekho_storage::StorageError;
+use thiserror::Error;
+
+use crate::ingress::seal::SealError;
+use crate::machine::command::DecodeError;
+use crate::machine::outcome::{Outcome, Refusal};
+
+/// The one error of the service layer. The API gives each its status and code.
+#[derive(Debug, Error)]
+pub enum ServiceError {
+    /// Apply, or a check that comes to the same, said no.
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
+    /// A signature does not match.
+    #[error("invalid signature")]
+    InvalidSignature,
+    /// A header of the signature is missing.
+    #[error("missing auth headers")]
+    MissingHeaders,
+    /// A read's timestamp is from before this leadership.
+    #[error("the timestamp is from before the present leader")]
+    BeforeLeadership,
+    /// Not signed in, or the session is over.
+    #[error("not signed in")]
+    NotSignedIn,
+    /// No leader; nothing was done.
+    #[error("no leader")]
+    NoLeader {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// The outcome is not known; a retry needs an idempotency key.
+    #[error("the outcome is unknown")]
+    OutcomeUnknown,
+    /// Too much is under way; nothing was done.
+    #[error("overloaded")]
+    Overloaded,
+    /// The disk is full; nothing was done.
+    #[error("the disk is full")]
+    DiskFull,
+    /// The request is larger than a command may be.
+    #[error("{size_bytes} bytes, the limit is {limit_bytes}")]
+    TooLarge {
+        /// Of this request.
+        size_bytes: usize,
+        /// Of any.
+        limit_bytes: usize,
+    },
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+    /// Something that must not happen: damaged state, an outcome that does not fit.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl ServiceError {
+    /// An outcome of another kind than the command has.
+    pub fn unexpected(outcome: &Outcome) -> Self {
+        ServiceError::Internal(format!("unexpected outcome {outcome:?}"))
+    }
+}
+
+impl From<Refusal> for ServiceError {
+    fn from(refusal: Refusal) -> Self {
+        ServiceError::Refused(refusal)
+    }
+}
+
+impl From<StorageError> for ServiceError {
+    fn from(error: StorageError) -> Self {
+        ServiceError::Internal(error.to_string())
+    }
+}
+
+impl From<SealError> for ServiceError {
+    fn from(error: SealError) -> Self {
+        ServiceError::Internal(error.to_string())
+    }
+}
+
+impl From<DecodeError> for ServiceError {
+    fn from(error: DecodeError) -> Self {
+        ServiceError::Internal(error.to_string())
+    }
+}
+
+impl From<ProposeError> for ServiceError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NoLeader { retry_after_ms, .. } => {
+                ServiceError::NoLeader { retry_after_ms }
+            }
+            ProposeError::OutcomeUnknown => ServiceError::OutcomeUnknown,
+            ProposeError::Overloaded => ServiceError::Overloaded,
+            ProposeError::TooLarge {
+                size_bytes,
+                limit_bytes,
+            } => ServiceError::TooLarge {
+                size_bytes,
+                limit_bytes,
+            },
+            ProposeError::DiskFull => ServiceError::DiskFull,
+            ProposeError::Stopped => ServiceError::Stopping,
+        }
+    }
+}
+
+impl From<ReadError> for ServiceError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NoLeader { retry_after_ms, .. } => ServiceError::NoLeader { retry_after_ms },
+            ReadError::Stopped => ServiceError::Stopping,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The sender's side: send, look at, take back.
+
+use ekho_storage::tables::agent;
+use ekho_storage::tables::delivery::{self, Delivery, DeliveryState};
+use ekho_storage::tables::message::{self, Message, MessageState};
+
+use super::{Caller, Service, ServiceError};
+use crate::machine::command::{AgentRequest, NewMessage};
+use crate::machine::outcome::{Outcome, RateState, Refusal, Sent};
+
+/// Deliveries of one message shown at most.
+const SHOWN_DELIVERIES: usize = 1000;
+
+/// A message as its sender sees it.
+pub struct MessageStatus {
+    /// The message.
+    pub message: Message,
+    /// Where it stands as a whole.
+    pub status: &'static str,
+    /// Its deliveries with the public ids of their recipients.
+    pub deliveries: Vec<(agent::Agent, Delivery)>,
+}
+
+impl Service {
+    /// Sends messages; each has its own outcome.
+    pub async fn send(
+        &self,
+        caller: Caller,
+        messages: Vec<NewMessage>,
+    ) -> Result<(Vec<Result<Sent, Refusal>>, RateState), ServiceError> {
+        match self.signed(caller, AgentRequest::Send(messages)).await? {
+            Outcome::Sent { results, rate } => Ok((results, rate)),
+            outcome => Err(ServiceError::unexpected(&outcome)),
+        }
+    }
+
+    /// What became of a message the caller sent.
+    pub async fn message_status(
+        &self,
+        caller: &Caller,
+        uuid: u128,
+    ) -> Result<MessageStatus, ServiceError> {
+        let view = self.read(caller).await?;
+        let fleet = caller.agent.fleet;
+        let stored = message::get(&view, fleet, uuid)?;
+        let Some(message) = stored.filter(|message| message.sender == caller.agent.no) else {
+            return Err(Refusal::NotFound.into());
+        };
+        let places = match message.single {
+            Some(place) => vec![place],
+            None => delivery::fan_out_list(&view, fleet, uuid, 0, SHOWN_DELIVERIES)?,
+        };
+        let mut deliveries = Vec::with_capacity(places.len());
+        for (agent_no, seq) in places {
+            if let (Some(agent), Some(delivery)) = (
+                agent::get(&view, fleet, agent_no)?,
+                delivery::get(&view, fleet, agent_no, seq)?,
+            ) {
+                deliveries.push((agent, delivery));
+            }
+        }
+        let status = status(&message, deliveries.iter().map(|(_, delivery)| delivery));
+        Ok(MessageStatus {
+            message,
+            status,
+            deliveries,
+        })
+    }
+
+    /// Takes a message back where it was not handed out yet; how many recipients that were.
+    pub async fn cancel(&self, caller: Caller, message: u128) -> Result<u64, ServiceError> {
+        match self
+            .signed(caller, AgentRequest::Cancel { message })
+            .await?
+        {
+            Outcome::Updated(count) => Ok(count),
+            outcome => Err(ServiceError::unexpected(&outcome)),
+        }
+    }
+}
+
+/// A message's state in one word: that of its delivery where there is one, otherwise the least
+/// advanced one that is still open, otherwise the worst ending.
+fn status<'a>(message: &Message, deliveries: impl Iterator<Item = &'a Delivery>) -> &'static str {
+    let mut deliveries = deliveries.map(|delivery| delivery.state).peekable();
+    match message.state {
+        MessageState::PendingApproval if deliveries.peek().is_none_or(|state| !state.ended()) => {
+            return "pending_approval";
+        }
+        MessageState::PendingApproval => {}
+        MessageState::Rejected => return "rejected",
+        MessageState::Cancelled => return "cancelled",
+        MessageState::Open | MessageState::Done => {}
+    }
+    let order = |state: &DeliveryState| match state {
+        DeliveryState::Ready | DeliveryState::Waiting => 0,
+        DeliveryState::Delivered => 1,
+        DeliveryState::DeadLettered => 2,
+        DeliveryState::Expired => 3,
+        DeliveryState::Cancelled => 4,
+        DeliveryState::Acked => 5,
+    };
+    let first = deliveries.min_by_key(order);
+    first.map_or("acked", DeliveryState::as_str)
+}
