@@ -1,0 +1,11 @@
+//! What goes beyond the original, on the same endpoints.
+
+mod batch;
+mod credentials;
+mod idempotency;
+mod limits;
+mod long_poll;
+mod returning;
+mod scheduling;
+mod status;
+mod stream;

@@ -1,0 +1,27 @@
+//! The built relay, black box: over HTTP with signatures made here, and through its command line.
+//!
+//! - `contract`: the original's agent API, row by row
+//! - `signature`: who may ask, once
+//! - `beyond`: what goes beyond the original, on the same endpoints
+//! - `delivery`: deliveries in real time
+//! - `operators`: sign-in, holds, approvals, settings
+//! - `system`: pages, limits, TLS, logs, start and end
+//! - `cli`: the command line
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod beyond;
+mod checks;
+mod cli;
+mod contract;
+mod delivery;
+mod operators;
+mod signature;
+mod system;

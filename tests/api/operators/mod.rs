@@ -1,0 +1,7 @@
+//! What operators do: signing in, steering agents, deciding, changing settings.
+
+mod agents;
+mod approvals;
+mod holds;
+mod sessions;
+mod settings;

@@ -1,0 +1,11 @@
+//! The relay as a server: its pages, its limits, its log, its start and its end.
+
+mod idle;
+mod limits;
+mod logs;
+mod pages;
+mod raw;
+mod routes;
+mod shutdown;
+mod startup;
+mod tls;

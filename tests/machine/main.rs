@@ -1,0 +1,26 @@
+//! The state machine from outside: commands in, outcomes and state out, with a clock of our own.
+//!
+//! One file a family shows by example what commands do. `property` checks random histories
+//! against `model`, a small program of the promises; `check` recounts the state after every
+//! command; `determinism` applies one log in different ways and wants the same bytes.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod check;
+mod model;
+mod rig;
+
+mod actions;
+mod conversations;
+mod credentials;
+mod delivery;
+mod determinism;
+mod heartbeats;
+mod holds;
+mod inbox;
+mod operators;
+mod property;
+mod rate;
+mod retention;
+mod scheduling;
+mod sending;

@@ -1,0 +1,35 @@
+//! What black-box tests share: the built binary in a directory of its own, and a client that signs
+//! requests by itself. Knows the wire contract only, nothing of the relay's code.
+//!
+//! - `relay`: the processes `ekho setup` and `ekho serve`, and how they end; `shared`: relays that
+//!   several tests use; `process`: children that do not outlive the tests
+//! - `operator`: what an operator does over HTTP
+//! - `agent`: signed requests, byte for byte
+//! - `http`: one HTTP exchange and its answer
+//! - `time`: deadlines instead of sleeps, and times as they stand on the wire
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test crate uses its own part"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod agent;
+mod http;
+mod operator;
+mod process;
+mod relay;
+mod shared;
+mod time;
+
+pub use agent::{Agent, SignedRequest, body_hash, direct, message_to, signature, uuid};
+pub use http::{Answer, Http};
+pub use operator::Operator;
+pub use process::Process;
+pub use relay::{Credentials, Relay, RelayBuilder, ekho};
+pub use shared::{Shared, shared};
+pub use time::{DEADLINE, iso, now_iso, now_ms, poll_until};
