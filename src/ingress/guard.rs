@@ -34,7 +34,8 @@ struct Inner {
     used: HashSet<Entry>,
     /// Nonces on their way through the log.
     in_flight: HashSet<Entry>,
-    /// Entries in the order they were made, with the time at which they can be forgotten.
+    /// Entries in the order they were made, with the time they were made at. How long they are
+    /// kept is asked when they are forgotten: the allowed skew may have grown since.
     order: VecDeque<(TimeMs, Entry)>,
 }
 
@@ -74,7 +75,7 @@ impl NonceGuard {
         keep_ms: u64,
     ) -> Verdict {
         let mut inner = self.inner.lock();
-        inner.forget(now_ms);
+        inner.forget(now_ms, keep_ms);
         let Some(floor_ms) = inner.floor_ms else {
             return Verdict::NotLeading;
         };
@@ -88,7 +89,7 @@ impl NonceGuard {
         if timestamp_ms > now_ms + MARGIN_MS || inner.used.len() >= CAPACITY {
             return Verdict::NeedsLog;
         }
-        inner.order.push_back((now_ms + keep_ms, entry.clone()));
+        inner.order.push_back((now_ms, entry.clone()));
         inner.used.insert(entry);
         Verdict::Accepted
     }
@@ -99,14 +100,13 @@ impl NonceGuard {
     }
 
     /// Takes a nonce that goes through the log, until the log has decided; none when it was used
-    /// or is on its way already. Should nobody learn what the log decided, it counts as used
-    /// until `until_ms`.
+    /// or is on its way already. Should nobody learn what the log decided, it counts as used.
     pub fn begin(
         &self,
         fleet: FleetNo,
         agent: AgentNo,
         nonce: &str,
-        until_ms: TimeMs,
+        now_ms: TimeMs,
     ) -> Option<InFlight<'_>> {
         let entry: Entry = (fleet, agent, nonce.into());
         let mut inner = self.inner.lock();
@@ -118,7 +118,7 @@ impl NonceGuard {
         Some(InFlight {
             guard: self,
             entry: Some(entry),
-            until_ms,
+            began_ms: now_ms,
         })
     }
 }
@@ -127,7 +127,7 @@ impl NonceGuard {
 pub struct InFlight<'a> {
     guard: &'a NonceGuard,
     entry: Option<Entry>,
-    until_ms: TimeMs,
+    began_ms: TimeMs,
 }
 
 impl InFlight<'_> {
@@ -147,17 +147,17 @@ impl Drop for InFlight<'_> {
         };
         let mut inner = self.guard.inner.lock();
         inner.in_flight.remove(&entry);
-        inner.order.push_back((self.until_ms, entry.clone()));
+        inner.order.push_back((self.began_ms, entry.clone()));
         inner.used.insert(entry);
     }
 }
 
 impl Inner {
     /// Forgets what can no longer come back: a few at a time, so that no call pays for many.
-    fn forget(&mut self, now_ms: TimeMs) {
+    fn forget(&mut self, now_ms: TimeMs, keep_ms: u64) {
         for _ in 0..4 {
             match self.order.front() {
-                Some((until_ms, _)) if *until_ms <= now_ms => {
+                Some((made_ms, _)) if made_ms.saturating_add(keep_ms) <= now_ms => {
                     if let Some((_, entry)) = self.order.pop_front() {
                         self.used.remove(&entry);
                     }
@@ -199,23 +199,23 @@ mod tests {
             guard.take(1, 2, "n", 10_000, 10_001, KEEP_MS),
             Verdict::Accepted
         );
-        assert!(guard.begin(1, 1, "n", KEEP_MS).is_none());
-        assert!(guard.begin(1, 1, "m", KEEP_MS).is_some());
+        assert!(guard.begin(1, 1, "n", 10_000).is_none());
+        assert!(guard.begin(1, 1, "m", 10_000).is_some());
     }
 
     #[test]
     fn a_nonce_on_its_way_through_the_log_is_taken() {
         let guard = leading();
         let read = |nonce| guard.take(1, 1, nonce, 10_000, 10_000, KEEP_MS);
-        let Some(decided) = guard.begin(1, 1, "n", KEEP_MS) else {
+        let Some(decided) = guard.begin(1, 1, "n", 10_000) else {
             panic!("a new nonce")
         };
-        assert!(guard.begin(1, 1, "n", KEEP_MS).is_none());
+        assert!(guard.begin(1, 1, "n", 10_000).is_none());
         assert_eq!(read("n"), Verdict::Replayed);
         decided.decided();
         // From here on the state answers for it, not the guard.
         assert_eq!(read("n"), Verdict::Accepted);
-        drop(guard.begin(1, 1, "given up", KEEP_MS));
+        drop(guard.begin(1, 1, "given up", 10_000));
         assert_eq!(read("given up"), Verdict::Replayed);
     }
 
@@ -264,6 +264,16 @@ mod tests {
             guard.take(1, 1, "m", 10_000 + KEEP_MS, 10_000 + KEEP_MS, KEEP_MS),
             Verdict::Accepted
         );
-        assert!(guard.begin(1, 1, "n", KEEP_MS).is_some());
+        assert!(guard.begin(1, 1, "n", 10_000).is_some());
+    }
+
+    #[test]
+    fn what_was_taken_under_a_narrower_skew_is_kept_as_long_as_a_wider_one_asks() {
+        let guard = leading();
+        let take =
+            |nonce, now_ms, keep_ms| guard.take(1, 1, nonce, 10_000 + MARGIN_MS, now_ms, keep_ms);
+        assert_eq!(take("n", 10_000, 1_000), Verdict::Accepted);
+        assert_eq!(take("m", 11_500, KEEP_MS), Verdict::Accepted);
+        assert_eq!(take("n", 11_500, KEEP_MS), Verdict::Replayed);
     }
 }

@@ -174,13 +174,7 @@ fn release(
     message::put(apply.txn, fleet, &stored);
     let places = match stored.single {
         Some(place) => vec![place],
-        None => delivery::fan_out_list(
-            apply.txn,
-            fleet,
-            uuid,
-            0,
-            apply.settings.max_fan_out as usize,
-        )?,
+        None => delivery::fan_out_list(apply.txn, fleet, uuid, 0, stored.delivery_count as usize)?,
     };
     for (agent, seq) in places {
         let Some(mut slot) = Slot::get(apply, fleet, agent, seq)? else {

@@ -343,7 +343,9 @@ fn lift(
     let before = agent.status(&live);
     forget_hold(apply, &agent);
     agent.hold = None;
-    if agent.auto_hold.take() == Some(AutoHold::HeartbeatTimeout) && live.due_ms == 0 {
+    agent.auto_hold = None;
+    if live.due_ms == 0 && live.last_seen_ms > 0 {
+        // It reported once, so its silence counts again, from now on.
         watch(apply, fleet, no, &mut live);
     }
     apply.put_agent(&agent, &live, before)?;

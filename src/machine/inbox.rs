@@ -14,6 +14,8 @@ use super::outcome::{HandedOut, Outcome, Refusal};
 
 /// Ready rows one poll looks at, so that a filter that matches nothing costs a bounded time.
 const SCAN_LIMIT: usize = 10_000;
+/// Ready rows read at once where a filter may pass over many.
+const PAGE: usize = 100;
 
 /// Hands out messages in accepted order.
 pub(crate) fn poll(
@@ -28,47 +30,47 @@ pub(crate) fn poll(
     let now = apply.now();
     let limit = poll.limit as usize;
     let queue = delivery::queue(apply.txn, fleet, no)?;
-    let scan = if poll.types.is_empty() {
-        limit
-    } else {
-        SCAN_LIMIT
-    };
-    let rows = delivery::ready(apply.txn, fleet, no, queue.head, scan)?;
     let mut messages = Vec::new();
-    let mut taken = 0;
+    let mut next = queue.head;
+    let mut looked_at = 0;
     let mut passed_over = None;
-    let mut last_seen = None;
-    for (seq, message_type) in rows {
-        if messages.len() == limit {
+    let page = if poll.types.is_empty() { limit } else { PAGE };
+    while messages.len() < limit && looked_at < SCAN_LIMIT {
+        let rows = delivery::ready(apply.txn, fleet, no, next, page)?;
+        let last_page = rows.len() < page;
+        for (seq, message_type) in rows {
+            if messages.len() == limit {
+                break;
+            }
+            next = seq + 1;
+            looked_at += 1;
+            if !poll.types.is_empty() && !poll.types.contains(&message_type) {
+                passed_over.get_or_insert(seq);
+                continue;
+            }
+            let Some(mut slot) = Slot::get(apply, fleet, no, seq)? else {
+                continue;
+            };
+            if slot.delivery.deadline_ms <= now {
+                // Its tick is on the way; a message past its deadline is never handed out.
+                passed_over.get_or_insert(seq);
+                continue;
+            }
+            delivery::delete_ready(apply.txn, fleet, no, seq);
+            slot.hand_out(apply)?;
+            messages.push(HandedOut {
+                seq,
+                message: slot.delivery.message,
+                attempt: slot.delivery.attempts,
+            });
+        }
+        if last_page {
             break;
         }
-        last_seen = Some(seq);
-        if !poll.types.is_empty() && !poll.types.contains(&message_type) {
-            passed_over.get_or_insert(seq);
-            continue;
-        }
-        let Some(mut slot) = Slot::get(apply, fleet, no, seq)? else {
-            continue;
-        };
-        if slot.delivery.deadline_ms <= now {
-            // Its tick is on the way; a message past its deadline is never handed out.
-            passed_over.get_or_insert(seq);
-            continue;
-        }
-        delivery::delete_ready(apply.txn, fleet, no, seq);
-        slot.hand_out(apply)?;
-        taken += 1;
-        messages.push(HandedOut {
-            seq,
-            message: slot.delivery.message,
-            attempt: slot.delivery.attempts,
-        });
     }
     let mut queue = delivery::queue(apply.txn, fleet, no)?;
-    queue.ready = queue.ready.saturating_sub(taken);
-    if let Some(last_seen) = last_seen {
-        queue.head = passed_over.unwrap_or(last_seen + 1);
-    }
+    queue.ready = queue.ready.saturating_sub(messages.len() as u64);
+    queue.head = passed_over.unwrap_or(next);
     delivery::put_queue(apply.txn, fleet, no, &queue);
     Ok(Outcome::Polled { messages })
 }
@@ -173,13 +175,7 @@ pub(crate) fn cancel(
     };
     let places = match stored.single {
         Some(place) => vec![place],
-        None => delivery::fan_out_list(
-            apply.txn,
-            fleet,
-            uuid,
-            0,
-            apply.settings.max_fan_out as usize,
-        )?,
+        None => delivery::fan_out_list(apply.txn, fleet, uuid, 0, stored.delivery_count as usize)?,
     };
     let mut slots = Vec::new();
     for (recipient, seq) in places {

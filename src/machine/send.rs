@@ -16,7 +16,7 @@ use ekho_storage::tables::{AgentNo, conversation, room};
 use super::agent::auto_quarantine;
 use super::apply::Apply;
 use super::command::{NewMessage, Schedule};
-use super::delivery::make;
+use super::delivery::{close_approval, make};
 use super::outcome::{HeldStatus, Outcome, RateState, Refusal, Sent};
 
 /// Ids of rooms begin like this; a conversation under such an id belongs to the room.
@@ -148,6 +148,7 @@ fn send_one(
     }
     if places.is_empty() {
         // A broadcast in a fleet of one, or a room of one: accepted, and over at once.
+        close_approval(apply, fleet, &stored, ApprovalStatus::Cancelled)?;
         stored.state = MessageState::Done;
         super::delivery::message_done(apply, fleet, &stored, false)?;
     }
@@ -188,7 +189,8 @@ fn recipients(
     let fleet = sender.fleet;
     let names_room = new.conversation_id.starts_with(ROOM_PREFIX);
     let is_group = matches!(&new.recipient, Recipient::Group(_));
-    if names_room && !is_group && room::get(apply.txn, fleet, &new.conversation_id)?.is_some() {
+    let is_that_room = matches!(&new.recipient, Recipient::Group(id) if *id == new.conversation_id);
+    if names_room && !is_that_room && room::get(apply.txn, fleet, &new.conversation_id)?.is_some() {
         return Ok(Err(Refusal::RoomConversation));
     }
     let numbers = match &new.recipient {

@@ -32,6 +32,7 @@ pub(crate) fn tick(apply: &mut Apply<'_>, limit: u32) -> Result<Outcome, Storage
     // nothing can appear below this mark; with more to come it stays at the last one handled.
     apply.system.due_low_ms = match entries.last() {
         Some((due_ms, _)) if more => *due_ms,
+        None if more => apply.system.due_low_ms,
         _ => now,
     };
     drop_nonces(apply);
@@ -140,28 +141,30 @@ fn remove_message(
                 delivery::delete_fan_out(apply.txn, fleet, uuid, *agent);
             }
             if places.len() == REMOVED_AT_ONCE {
-                let rest = Due::Retention {
-                    fleet,
-                    message: uuid,
-                };
-                due::put(apply.txn, due_ms.max(apply.now()) + 1, &rest);
+                go_on_later(apply, due_ms, fleet, uuid);
                 return Ok(());
             }
         }
     }
-    message::delete(apply.txn, fleet, uuid);
-    conversation::delete_message(apply.txn, fleet, &stored.conversation_id, stored.seq);
-    let newest =
-        conversation::messages_rev(apply.txn, fleet, &stored.conversation_id, u64::MAX, 1)?;
-    if newest.is_empty() {
-        conversation::delete_participants(
-            apply.txn,
-            fleet,
-            &stored.conversation_id,
-            REMOVED_AT_ONCE,
-        )?;
+    let conversation = &stored.conversation_id;
+    let newest = conversation::messages_rev(apply.txn, fleet, conversation, u64::MAX, 2)?;
+    if newest.iter().all(|(seq, _)| *seq == stored.seq) {
+        let removed =
+            conversation::delete_participants(apply.txn, fleet, conversation, REMOVED_AT_ONCE)?;
+        if removed == REMOVED_AT_ONCE {
+            go_on_later(apply, due_ms, fleet, uuid);
+            return Ok(());
+        }
     }
+    message::delete(apply.txn, fleet, uuid);
+    conversation::delete_message(apply.txn, fleet, conversation, stored.seq);
     Ok(())
+}
+
+/// Leaves the rest of a message's removal to a step of its own.
+fn go_on_later(apply: &mut Apply<'_>, due_ms: u64, fleet: FleetNo, message: u128) {
+    let rest = Due::Retention { fleet, message };
+    due::put(apply.txn, due_ms.max(apply.now()) + 1, &rest);
 }
 
 /// Drops nonce buckets nobody can need any more, as whole ranges.

@@ -117,9 +117,7 @@ impl Service {
         // A read may have used the nonce, which the log does not know; and none may use it until
         // the log has decided.
         let (fleet, agent) = (caller.agent.fleet, caller.agent.no);
-        let skew_ms = self.settings()?.timestamp_skew_ms;
-        let until_ms = now_ms() + system::get(&self.view())?.nonce_memory_ms(skew_ms);
-        let Some(in_flight) = self.guard.begin(fleet, agent, &caller.nonce, until_ms) else {
+        let Some(in_flight) = self.guard.begin(fleet, agent, &caller.nonce, now_ms()) else {
             return Err(Refusal::ReplayedNonce.into());
         };
         let auth = caller.auth(Some(caller.nonce.clone()));

@@ -6,7 +6,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum StorageError {
     /// RocksDB refused an operation: I/O, no space, corruption.
-    #[error("state database: {0}")]
+    #[error("state database: {0}{advice}", advice = advice(.0))]
     Database(#[from] rocksdb::Error),
     /// A file operation beside the database failed.
     #[error("state directory {path}: {source}")]
@@ -38,6 +38,16 @@ pub enum StorageError {
         /// The newest version this release reads.
         known: u8,
     },
+}
+
+/// What to do about damage that RocksDB found.
+fn advice(error: &rocksdb::Error) -> &'static str {
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption => {
+            "; the state on disk is damaged: rebuild this node from a peer or restore a backup"
+        }
+        _ => "",
+    }
 }
 
 impl StorageError {

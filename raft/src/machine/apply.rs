@@ -5,7 +5,7 @@
 //! the state is exactly what some prefix of the log makes of it, and the rest is replayed.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -24,6 +24,7 @@ use crate::fatal::Fatal;
 use crate::types::{CommandBatch, Entry, LogId, Outcomes, StoredMembership, TypeConfig};
 
 const APPLIED: &[u8] = b"raft/applied";
+const CLUSTER: &[u8] = b"raft/cluster";
 const MEMBERSHIP: &[u8] = b"raft/membership";
 
 /// How far the state has come, and the membership in force there.
@@ -183,6 +184,32 @@ impl<M: Machine> Applier<M> {
             self.fatal.set(sentence.clone());
         }
         io::Error::other(sentence)
+    }
+}
+
+/// Refuses the state of another cluster; a new state becomes this one's.
+///
+/// The mark is not flushed here. It goes to disk with the first applied position at the latest,
+/// as all families are flushed together, and without a position there is nothing to mistake.
+pub(super) fn claim(state: &State, cluster_id: &str, dir: &Path) -> Result<(), StartError> {
+    let found = state.view().get(Cf::Meta, CLUSTER)?;
+    let whose = |id: &[u8]| format!("cluster {}", String::from_utf8_lossy(id));
+    match found {
+        Some(id) if id == cluster_id.as_bytes() => Ok(()),
+        Some(id) => Err(StartError::Foreign {
+            dir: dir.to_path_buf(),
+            found: whose(&id),
+            expected: whose(cluster_id.as_bytes()),
+        }),
+        None if state.view().exists(Cf::Meta, APPLIED)? => Err(StartError::Damaged {
+            what: format!("the state in {}", dir.display()),
+            detail: "it does not say which cluster it belongs to".into(),
+        }),
+        None => {
+            let mut txn = state.begin();
+            txn.put(Cf::Meta, CLUSTER, cluster_id.as_bytes().to_vec());
+            Ok(txn.commit()?)
+        }
     }
 }
 

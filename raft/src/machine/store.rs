@@ -12,7 +12,7 @@ use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::oneshot;
 
 use super::Machine;
-use super::apply::{Applied, Applier, Item, Job, Position, read_position};
+use super::apply::{Applied, Applier, Item, Job, Position, claim, read_position};
 use crate::config::NodeConfig;
 use crate::disk::Disk;
 use crate::error::{SnapshotError, StartError};
@@ -64,6 +64,7 @@ impl StateMachine {
         fatal: Fatal,
         log: Option<LogStore>,
     ) -> Result<(Self, ApplyThread), StartError> {
+        claim(&state, &config.cluster_id, &config.data_dir.join("state"))?;
         let shared = Arc::new(Applied::new(read_position(&state)?));
         let applier = Applier {
             state: state.clone(),

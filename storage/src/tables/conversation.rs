@@ -78,23 +78,21 @@ pub fn is_participant(
     )
 }
 
-/// Forgets who takes part, when nothing of the conversation is left.
+/// Forgets who takes part, at most `limit` of them; says how many those were.
 pub fn delete_participants(
     txn: &mut Txn,
     fleet: FleetNo,
     conversation: &str,
     limit: usize,
-) -> Result<(), StorageError> {
+) -> Result<usize, StorageError> {
     let prefix = Key::table(registry::PARTICIPANT)
         .u32(fleet)
         .text(conversation);
-    for (key, _) in txn.scan(
-        Cf::Registry,
-        prefix.bytes(),
-        &prefix_end(prefix.bytes()),
-        limit,
-    )? {
+    let end = prefix_end(prefix.bytes());
+    let rows = txn.scan(Cf::Registry, prefix.bytes(), &end, limit)?;
+    let removed = rows.len();
+    for (key, _) in rows {
         txn.delete(Cf::Registry, key);
     }
-    Ok(())
+    Ok(removed)
 }
