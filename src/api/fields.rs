@@ -9,8 +9,7 @@ use std::ops::RangeInclusive;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Levels of objects and arrays in a value that is passed on.
-pub const NESTING_MAX: usize = 100;
+use super::readable;
 
 /// What is wrong with a request, by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -231,20 +230,18 @@ impl<'a> Fields<'a> {
         Some(raw)
     }
 
-    /// Any value, as received. What nests deeper than [`NESTING_MAX`] is refused here, or every
-    /// reader of it would have to be prepared: many JSON libraries stop at 128 levels, and an
-    /// answer puts a body several levels down.
+    /// Any value, as received, where every client can read it.
     pub fn any(&mut self, name: &str, max_bytes: usize) -> Option<&'a str> {
-        let raw = self.raw(name)?.get();
-        if raw.len() > max_bytes {
+        let raw = self.raw(name)?;
+        if raw.get().len() > max_bytes {
             self.wrong(name, format!("at most {max_bytes} bytes"));
             return None;
         }
-        if nesting(raw) > NESTING_MAX {
-            self.wrong(name, format!("at most {NESTING_MAX} levels of nesting"));
+        if let Err(error) = readable::check(raw) {
+            self.wrong(name, format!("not readable by every client: {error}"));
             return None;
         }
-        Some(raw)
+        Some(raw.get())
     }
 
     /// A list of texts.
@@ -347,25 +344,4 @@ impl<'a> Fields<'a> {
             Err(self.invalid)
         }
     }
-}
-
-/// How deep valid JSON nests: 0 for a plain value.
-fn nesting(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0);
-    let (mut in_text, mut escaped) = (false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }

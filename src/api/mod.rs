@@ -8,6 +8,7 @@ mod fields;
 mod observe;
 mod operator;
 mod path;
+mod readable;
 mod signed;
 mod system;
 
