@@ -332,7 +332,6 @@ impl Service {
                 add(&mut counts.agents, name, counter)?;
             }
             for (name, counter) in [
-                ("accepted", Counter::MessageAccepted),
                 ("queued", Counter::MessageOpen),
                 ("done", Counter::MessageDone),
                 ("cancelled", Counter::MessageCancelled),
@@ -349,6 +348,7 @@ impl Service {
             ] {
                 add(&mut counts.deliveries, name, counter)?;
             }
+            counts.messages_accepted += get(Counter::MessageAccepted)?;
             counts.dead_letters += get(Counter::DeadLetters)?;
             counts.rate_violations_24h += get(Counter::RateViolations)?;
         }

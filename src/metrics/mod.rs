@@ -47,6 +47,8 @@ pub struct StateCounts {
     pub agents: Vec<(&'static str, u64)>,
     /// Messages by status.
     pub messages: Vec<(&'static str, u64)>,
+    /// Messages accepted, ever.
+    pub messages_accepted: u64,
     /// Deliveries by status.
     pub deliveries: Vec<(&'static str, u64)>,
     /// Dead letters stored.
@@ -123,6 +125,7 @@ struct Scraped {
     fleets: IntGauge,
     agents: IntGaugeVec,
     messages: IntGaugeVec,
+    messages_accepted: IntGauge,
     deliveries: IntGaugeVec,
     dead_letters: IntGauge,
     rate_violations_24h: IntGauge,
@@ -195,6 +198,10 @@ impl Metrics {
             fleets: make.gauge("ekho_fleets_total", "Fleets")?,
             agents: make.gauges("ekho_agents_total", "Agents by status", &status)?,
             messages: make.gauges("ekho_messages_total", "Messages by status", &status)?,
+            messages_accepted: make.gauge(
+                "ekho_messages_accepted_total",
+                "Messages accepted, ever; each is in one status of ekho_messages_total",
+            )?,
             deliveries: make.gauges("ekho_deliveries_total", "Deliveries by status", &status)?,
             dead_letters: make.gauge("ekho_dead_letters_total", "Dead letters stored")?,
             rate_violations_24h: make.gauge(
@@ -343,6 +350,7 @@ impl Scraped {
         }
         for (metric, value) in [
             (&self.fleets, counts.fleets),
+            (&self.messages_accepted, counts.messages_accepted),
             (&self.dead_letters, counts.dead_letters),
             (&self.rate_violations_24h, counts.rate_violations_24h),
             (&self.heartbeats_recent, counts.heartbeats_recent),

@@ -344,9 +344,7 @@ async fn bench_measures_a_running_relay() {
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", all(&output)));
     assert!(report.is_object(), "{report}");
-    let accepted = relay
-        .metric("ekho_messages_total{status=\"accepted\"}")
-        .await;
+    let accepted = relay.metric("ekho_messages_accepted_total").await;
     assert!(
         accepted.is_some_and(|count| count >= 200.0),
         "{accepted:?}: {report}"

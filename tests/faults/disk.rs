@@ -79,9 +79,7 @@ impl Cast {
                 &self.book.read(|history| judge(history, Some(&counters))),
                 &about,
             );
-            accepted = counters
-                .get("ekho_messages_total{status=\"accepted\"}")
-                .unwrap_or(0);
+            accepted = counters.get("ekho_messages_accepted_total").unwrap_or(0);
             relay.kill();
             start_again(relay).await;
             // The last poll may have been cut off by the abort above; its nonce is used up.

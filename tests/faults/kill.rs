@@ -121,9 +121,7 @@ pub async fn drained(relay: &Relay) -> Counters {
 }
 
 fn settle(load: &Load, counters: &Counters) -> (Vec<Violation>, u64) {
-    let accepted = counters
-        .get("ekho_messages_total{status=\"accepted\"}")
-        .unwrap_or(0);
+    let accepted = counters.get("ekho_messages_accepted_total").unwrap_or(0);
     (
         load.book.read(|history| judge(history, Some(counters))),
         accepted,

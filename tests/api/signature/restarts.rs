@@ -67,9 +67,7 @@ async fn replays_after_a_stop_and_after_a_kill() {
         }
         recipient.inbox().await;
     }
-    let accepted = relay
-        .metric("ekho_messages_total{status=\"accepted\"}")
-        .await;
+    let accepted = relay.metric("ekho_messages_accepted_total").await;
     assert_eq!(accepted, Some(9.0), "each was accepted once");
 }
 

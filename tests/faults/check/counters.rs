@@ -14,7 +14,7 @@ pub(super) fn match_the_history(facts: &Facts<'_>, counters: &Counters, found: &
         .map(|no| facts.history.messages[*no].recipients.len() as u64)
         .sum();
     let expected = [
-        ("ekho_messages_total{status=\"accepted\"}", messages),
+        ("ekho_messages_accepted_total", messages),
         ("ekho_messages_total{status=\"done\"}", messages),
         ("ekho_messages_total{status=\"queued\"}", 0),
         ("ekho_messages_total{status=\"cancelled\"}", 0),

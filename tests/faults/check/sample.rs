@@ -141,7 +141,7 @@ pub(super) fn honest() -> (History, Counters) {
     ];
     let page = "\
 # HELP ekho_messages_total Messages by status
-ekho_messages_total{status=\"accepted\"} 6
+ekho_messages_accepted_total 6
 ekho_messages_total{status=\"queued\"} 0
 ekho_messages_total{status=\"done\"} 6
 ekho_messages_total{status=\"cancelled\"} 0
