@@ -147,6 +147,28 @@ impl From<Refusal> for ApiError {
                 "already_set_up",
                 "the relay is set up already",
             ),
+            Refusal::NotSignedIn => ServiceError::NotSignedIn.into(),
+            Refusal::Forbidden(scope) => new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                &format!("this needs the scope {}", scope.as_str()),
+            )
+            .with("scope", scope.as_str()),
+            Refusal::LoginOnly => new(
+                StatusCode::FORBIDDEN,
+                "login_only",
+                "only somebody who signed in with a password may do this, no API token",
+            ),
+            Refusal::LockedOut { retry_after_ms } => {
+                let seconds = retry_after_ms.div_ceil(1000).max(1);
+                new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "locked_out",
+                    "too many failed tries; wait",
+                )
+                .with("retry_after_seconds", seconds)
+                .retry_after(seconds)
+            }
             Refusal::LimitReached { limit } => new(
                 StatusCode::CONFLICT,
                 "limit_reached",

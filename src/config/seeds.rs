@@ -101,6 +101,12 @@ pub(super) fn load(loader: &mut Loader) -> Settings {
         60..=YEAR_SECONDS,
         "how long an operator stays signed in",
     );
+    seconds(
+        "EKHO_LOGIN_LOCKOUT_SECONDS",
+        &mut settings.login_lockout_ms,
+        1..=DAY_SECONDS,
+        "how long failed sign-ins count, and how long too many of them keep everybody out",
+    );
 
     let mut count = |variable, field: &mut u64, range, about| {
         *field = number(
@@ -131,6 +137,18 @@ pub(super) fn load(loader: &mut Loader) -> Settings {
         &mut settings.violation_threshold,
         1..=1_000_000,
         "refusals that quarantine an agent",
+    );
+    count(
+        "EKHO_LOGIN_FAILURES_PER_ACCOUNT",
+        &mut settings.login_failures_per_account,
+        1..=1_000_000,
+        "failed sign-ins that lock an account for a while",
+    );
+    count(
+        "EKHO_LOGIN_FAILURES_PER_ADDRESS",
+        &mut settings.login_failures_per_address,
+        1..=1_000_000,
+        "failed sign-ins that lock an address out for a while",
     );
     count(
         "EKHO_MAX_FAN_OUT",

@@ -16,6 +16,8 @@ pub(crate) struct Apply<'a> {
     pub system: &'a mut System,
     pub settings: &'a mut Settings,
     pub effects: &'a mut Effects,
+    /// Id of the operator's request that asks for this; empty where there is none.
+    pub request_id: String,
 }
 
 impl Apply<'_> {
@@ -59,6 +61,7 @@ impl Apply<'_> {
                 resource,
                 conversation_id,
                 payload,
+                request_id: self.request_id.clone(),
                 at_ms,
             },
         )?;

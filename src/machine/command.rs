@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ekho_storage::tables::agent::HoldKind;
 use ekho_storage::tables::approval::Risk;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
-use ekho_storage::tables::operator::Role;
+use ekho_storage::tables::operator::{Role, Scopes};
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
 
@@ -57,13 +57,15 @@ pub enum Command {
     },
     /// Something an operator does.
     Operator {
-        /// The operator's fleet.
-        fleet: FleetNo,
-        /// The operator's public id.
-        operator_id: String,
+        /// Keyed hash of the bearer token it came with; apply finds out whose it is.
+        token_hash: [u8; 32],
+        /// Id of the request, for the audit log.
+        request_id: String,
         /// What.
         request: OperatorRequest,
     },
+    /// Somebody failed to sign in.
+    LoginFailed(LoginFailed),
 }
 
 /// First set-up: one fleet with its owner, settings, and the identity of the sealing key.
@@ -307,12 +309,29 @@ pub enum ActionResult {
 pub struct CreateSession {
     /// Fleet.
     pub fleet: FleetNo,
-    /// Who.
-    pub email: String,
+    /// Who, by public id.
+    pub operator_id: String,
     /// The password hash that was checked; a changed password voids the sign-in.
     pub password_hash: String,
     /// Keyed hash of the token.
     pub token_hash: [u8; 32],
+    /// The session's public id.
+    pub session_id: String,
+    /// The address it came from.
+    pub address: String,
+    /// The program used, as it named itself.
+    pub user_agent: String,
+}
+
+/// A failed try to sign in.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct LoginFailed {
+    /// The fleet named, where it exists.
+    pub fleet: Option<FleetNo>,
+    /// The account named.
+    pub email: String,
+    /// The address it came from.
+    pub address: String,
 }
 
 /// What an operator does.
@@ -378,6 +397,49 @@ pub enum OperatorRequest {
         password_hash: String,
         /// What they may do.
         role: Role,
+    },
+    /// Change what an operator may do, or their password.
+    ChangeOperator {
+        /// Public id.
+        operator_id: String,
+        /// The new role.
+        role: Option<Role>,
+        /// argon2id of the new password.
+        password_hash: Option<String>,
+    },
+    /// Remove an operator with their sessions and tokens.
+    DeleteOperator {
+        /// Public id.
+        operator_id: String,
+    },
+    /// End a session or API token.
+    EndSession {
+        /// Whose, by public id; none for the caller's own.
+        operator_id: Option<String>,
+        /// Public id.
+        session_id: String,
+    },
+    /// End every other login of the caller.
+    EndOtherSessions,
+    /// Change the caller's password.
+    ChangePassword {
+        /// The hash that the current password was checked against.
+        current_hash: String,
+        /// argon2id of the new one.
+        new_hash: String,
+    },
+    /// Make an API token that acts for the caller.
+    CreateApiToken {
+        /// Keyed hash of the token.
+        token_hash: [u8; 32],
+        /// Public id.
+        id: String,
+        /// For people.
+        name: String,
+        /// The most it may do.
+        scopes: Scopes,
+        /// When it ends; none for never.
+        expires_ms: Option<TimeMs>,
     },
 }
 

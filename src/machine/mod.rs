@@ -6,6 +6,8 @@
 pub mod command;
 pub mod outcome;
 
+pub mod access;
+
 mod action;
 mod agent;
 mod apply;
@@ -15,6 +17,7 @@ mod delivery;
 mod inbox;
 mod operator;
 mod send;
+mod session;
 mod tick;
 
 use bytes::Bytes;
@@ -28,7 +31,9 @@ use apply::Apply;
 use command::{AgentRequest, Auth, Command};
 use outcome::{Outcome, Refusal};
 
+pub use operator::OPERATORS_MAX;
 pub use send::ROOM_PREFIX;
+pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
 
 /// What follows a batch: collected in apply, run after the batch is committed.
 #[derive(Default)]
@@ -100,6 +105,7 @@ pub fn apply_command(
         system: &mut system,
         settings: &mut settings,
         effects,
+        request_id: String::new(),
     };
     let outcome = dispatch(&mut apply, command)?;
     if system != before {
@@ -120,13 +126,17 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::HeartbeatsSeen { seen } => agent::heartbeats_seen(apply, &seen),
         Command::Enroll(enroll) => agent::enroll(apply, enroll),
         Command::Signed { auth, request } => signed(apply, &auth, request),
-        Command::CreateSession(create) => operator::create_session(apply, create),
-        Command::DeleteSession { token_hash } => operator::delete_session(apply, token_hash),
+        Command::CreateSession(create) => session::create(apply, create),
+        Command::LoginFailed(failed) => session::failed(apply, failed),
+        Command::DeleteSession { token_hash } => session::sign_out(apply, token_hash),
         Command::Operator {
-            fleet,
-            operator_id,
+            token_hash,
+            request_id,
             request,
-        } => operator::order(apply, fleet, operator_id, request),
+        } => {
+            apply.request_id = request_id;
+            operator::order(apply, token_hash, request)
+        }
     }
 }
 

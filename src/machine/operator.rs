@@ -1,18 +1,25 @@
-//! Set-up, sign-in, and what operators order.
+//! Set-up, what operators order, and operators themselves.
 
 use ekho_storage::StorageError;
 use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::event::{Actor, EventKind, Resource};
 use ekho_storage::tables::fleet::{self, Fleet};
-use ekho_storage::tables::operator::{self, Operator, Role, Session};
+use ekho_storage::tables::operator::{self, Operator, Role};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::token::{self, EnrollmentToken};
 use ekho_storage::tables::{FleetNo, settings};
 
+use super::access::{self, Principal};
 use super::agent::{self, HoldOrder};
 use super::apply::Apply;
-use super::command::{Bootstrap, CreateSession, OperatorRequest};
+use super::command::{Bootstrap, OperatorRequest};
 use super::outcome::{Outcome, Refusal};
+use super::session::{self, NewApiToken};
+
+/// Operators of a fleet.
+pub const OPERATORS_MAX: usize = 1000;
+
+const LAST_OWNER: &str = "a fleet needs an owner, and this is the last one";
 
 /// Sets the cluster up, once.
 pub(crate) fn bootstrap(
@@ -52,69 +59,19 @@ pub(crate) fn bootstrap(
     Ok(Outcome::Done)
 }
 
-/// Begins a session, provided the password is still the one that was checked.
-pub(crate) fn create_session(
-    apply: &mut Apply<'_>,
-    create: CreateSession,
-) -> Result<Outcome, StorageError> {
-    let found = operator::by_email(apply.txn, create.fleet, &create.email)?;
-    let Some(operator) = found.filter(|operator| operator.password_hash == create.password_hash)
-    else {
-        return Ok(Outcome::Refused(Refusal::InvalidCredentials));
-    };
-    let now = apply.now();
-    let expires_ms = now + apply.settings.session_ms;
-    let session = Session {
-        fleet: create.fleet,
-        email: operator.email,
-        operator_id: operator.id.clone(),
-        created_ms: now,
-        expires_ms,
-    };
-    operator::put_session(apply.txn, &create.token_hash, &session);
-    due::put(
-        apply.txn,
-        expires_ms,
-        &Due::Session {
-            token_hash: create.token_hash,
-        },
-    );
-    let resource = Resource::Other("operator".into(), operator.id.clone());
-    apply.record(
-        create.fleet,
-        EventKind::OperatorLogin,
-        Actor::Operator(operator.id),
-        resource,
-    )?;
-    Ok(Outcome::SessionCreated { expires_ms })
-}
-
-/// Ends a session; ending it twice is harmless.
-pub(crate) fn delete_session(
-    apply: &mut Apply<'_>,
-    token_hash: [u8; 32],
-) -> Result<Outcome, StorageError> {
-    if let Some(session) = operator::session(apply.txn, &token_hash)? {
-        operator::delete_session(apply.txn, &token_hash);
-        due::delete(apply.txn, session.expires_ms, &Due::Session { token_hash });
-        let resource = Resource::Other("operator".into(), session.operator_id.clone());
-        apply.record(
-            session.fleet,
-            EventKind::OperatorLogout,
-            Actor::Operator(session.operator_id),
-            resource,
-        )?;
-    }
-    Ok(Outcome::Done)
-}
-
-/// Does what an operator orders.
+/// Does what somebody orders who came with this token, where they may.
 pub(crate) fn order(
     apply: &mut Apply<'_>,
-    fleet: FleetNo,
-    operator_id: String,
+    token_hash: [u8; 32],
     request: OperatorRequest,
 ) -> Result<Outcome, StorageError> {
+    let Some(by) = access::principal(apply.txn, token_hash, apply.now())? else {
+        return Ok(Outcome::Refused(Refusal::NotSignedIn));
+    };
+    if let Err(refusal) = by.require(request.needs()) {
+        return Ok(Outcome::Refused(refusal));
+    }
+    let (fleet, operator_id) = (by.fleet, by.operator.id.clone());
     match request {
         OperatorRequest::CreateEnrollmentToken { token_hash } => {
             let expires_ms = apply.now() + apply.settings.enrollment_token_ms;
@@ -193,24 +150,131 @@ pub(crate) fn order(
             password_hash,
             role,
         } => {
-            if operator::by_email(apply.txn, fleet, &email)?.is_some() {
-                return Ok(Outcome::Refused(Refusal::Conflict(
-                    "an operator with this email exists".into(),
-                )));
-            }
-            let created_ms = apply.now();
-            operator::put(
-                apply.txn,
-                fleet,
-                &Operator {
-                    id,
-                    email,
-                    password_hash,
-                    role,
-                    created_ms,
-                },
-            );
-            Ok(Outcome::Done)
+            let operator = Operator {
+                id,
+                email,
+                password_hash,
+                role,
+                created_ms: apply.now(),
+            };
+            create(apply, &by, operator)
+        }
+        OperatorRequest::ChangeOperator {
+            operator_id,
+            role,
+            password_hash,
+        } => change(apply, &by, &operator_id, role, password_hash),
+        OperatorRequest::DeleteOperator { operator_id } => delete(apply, &by, &operator_id),
+        OperatorRequest::EndSession {
+            operator_id,
+            session_id,
+        } => session::end_one(apply, &by, operator_id.as_deref(), &session_id),
+        OperatorRequest::EndOtherSessions => session::end_others(apply, &by),
+        OperatorRequest::ChangePassword {
+            current_hash,
+            new_hash,
+        } => session::change_password(apply, &by, &current_hash, new_hash),
+        OperatorRequest::CreateApiToken {
+            token_hash,
+            id,
+            name,
+            scopes,
+            expires_ms,
+        } => {
+            let new = NewApiToken {
+                token_hash,
+                id,
+                name,
+                scopes,
+                expires_ms,
+            };
+            session::create_api_token(apply, &by, new)
         }
     }
+}
+
+fn create(
+    apply: &mut Apply<'_>,
+    by: &Principal,
+    operator: Operator,
+) -> Result<Outcome, StorageError> {
+    if operator::by_email(apply.txn, by.fleet, &operator.email)?.is_some() {
+        let why = "an operator with this email exists";
+        return Ok(Outcome::Refused(Refusal::Conflict(why.into())));
+    }
+    if operator::list(apply.txn, by.fleet, OPERATORS_MAX)?.len() == OPERATORS_MAX {
+        return Ok(Outcome::Refused(Refusal::LimitReached {
+            limit: OPERATORS_MAX as u64,
+        }));
+    }
+    operator::put(apply.txn, by.fleet, &operator);
+    record(apply, by, EventKind::OperatorCreated, &operator, None)?;
+    Ok(Outcome::Done)
+}
+
+/// Changes what an operator may do, or sets a new password, which ends their logins.
+fn change(
+    apply: &mut Apply<'_>,
+    by: &Principal,
+    operator_id: &str,
+    role: Option<Role>,
+    password_hash: Option<String>,
+) -> Result<Outcome, StorageError> {
+    let Some(before) = operator::get(apply.txn, by.fleet, operator_id)? else {
+        return Ok(Outcome::Refused(Refusal::NotFound));
+    };
+    let mut after = before.clone();
+    after.role = role.unwrap_or(before.role);
+    if before.role == Role::Owner && after.role != Role::Owner && is_last_owner(apply, by.fleet)? {
+        return Ok(Outcome::Refused(Refusal::Conflict(LAST_OWNER.into())));
+    }
+    if let Some(password_hash) = password_hash {
+        after.password_hash = password_hash;
+        session::end_logins(apply, by.fleet, operator_id, Some(&by.token_hash))?;
+    }
+    operator::put(apply.txn, by.fleet, &after);
+    record(apply, by, EventKind::OperatorUpdated, &after, Some(&before))?;
+    Ok(Outcome::Done)
+}
+
+/// Removes an operator with everything that acts for them.
+fn delete(
+    apply: &mut Apply<'_>,
+    by: &Principal,
+    operator_id: &str,
+) -> Result<Outcome, StorageError> {
+    let Some(operator) = operator::get(apply.txn, by.fleet, operator_id)? else {
+        return Ok(Outcome::Refused(Refusal::NotFound));
+    };
+    if operator.role == Role::Owner && is_last_owner(apply, by.fleet)? {
+        return Ok(Outcome::Refused(Refusal::Conflict(LAST_OWNER.into())));
+    }
+    session::end_all(apply, by.fleet, operator_id)?;
+    operator::delete(apply.txn, by.fleet, &operator);
+    record(apply, by, EventKind::OperatorDeleted, &operator, None)?;
+    Ok(Outcome::Done)
+}
+
+fn is_last_owner(apply: &Apply<'_>, fleet: FleetNo) -> Result<bool, StorageError> {
+    let operators = operator::list(apply.txn, fleet, OPERATORS_MAX)?;
+    let owners = operators.iter().filter(|one| one.role == Role::Owner);
+    Ok(owners.count() <= 1)
+}
+
+fn record(
+    apply: &mut Apply<'_>,
+    by: &Principal,
+    kind: EventKind,
+    about: &Operator,
+    before: Option<&Operator>,
+) -> Result<(), StorageError> {
+    let shown = |operator: &Operator| serde_json::json!({ "email": operator.email, "role": operator.role.as_str() });
+    let mut payload = serde_json::json!({ "after": shown(about) });
+    if let Some(before) = before {
+        payload["before"] = shown(before);
+        payload["password_changed"] = (before.password_hash != about.password_hash).into();
+    }
+    let actor = Actor::Operator(by.operator.id.clone());
+    let resource = Resource::Other("operator".into(), about.id.clone());
+    apply.record_with(by.fleet, kind, actor, resource, None, payload.to_string())
 }

@@ -3,6 +3,7 @@
 use bincode::{Decode, Encode};
 use ekho_storage::tables::TimeMs;
 use ekho_storage::tables::agent::AgentStatus;
+use ekho_storage::tables::operator::Scope;
 
 /// What a command came to.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -166,6 +167,17 @@ pub enum Refusal {
     LimitReached {
         /// How many are allowed.
         limit: u64,
+    },
+    /// The bearer token stands for nobody, any more.
+    NotSignedIn,
+    /// The operator, or the API token, lacks this scope.
+    Forbidden(Scope),
+    /// Only a person who signed in may do this, no API token.
+    LoginOnly,
+    /// Too many failed tries to sign in.
+    LockedOut {
+        /// When the next try is looked at.
+        retry_after_ms: u64,
     },
 }
 

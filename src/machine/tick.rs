@@ -7,7 +7,7 @@ use ekho_storage::tables::delivery::{self, DeliveryState};
 use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::message;
 use ekho_storage::tables::{
-    FleetNo, control, conversation, floor, idempotency, nonce, notice, operator, rate, token,
+    FleetNo, control, conversation, floor, idempotency, login, nonce, notice, rate, session, token,
 };
 
 use super::agent;
@@ -83,7 +83,13 @@ fn handle(apply: &mut Apply<'_>, due_ms: u64, entry: &Due) -> Result<(), Storage
             apply.count(*fleet, Counter::RateViolations, -1)
         }
         Due::Session { token_hash } => {
-            operator::delete_session(apply.txn, token_hash);
+            if let Some(over) = session::get(apply.txn, token_hash)? {
+                session::delete(apply.txn, token_hash, &over);
+            }
+            Ok(())
+        }
+        Due::Login(source) => {
+            login::delete(apply.txn, source);
             Ok(())
         }
         Due::EnrollmentToken { token_hash } => {

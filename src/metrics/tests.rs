@@ -6,6 +6,7 @@ type Test = Result<(), Box<dyn std::error::Error>>;
 
 fn counts() -> StateCounts {
     StateCounts {
+        messages_accepted: 9,
         fleets: 1,
         agents: vec![("healthy", 3), ("revoked", 1)],
         messages: vec![("queued", 5)],
@@ -42,6 +43,7 @@ fn the_names_of_the_contract_are_there() -> Test {
         ("ekho_agents_total{status=\"healthy\"}", 3.0),
         ("ekho_agents_total{status=\"revoked\"}", 1.0),
         ("ekho_messages_total{status=\"queued\"}", 5.0),
+        ("ekho_messages_accepted_total", 9.0),
         ("ekho_deliveries_total{status=\"acked\"}", 8.0),
         ("ekho_dead_letters_total", 2.0),
         ("ekho_rate_violations_24h", 4.0),

@@ -7,6 +7,7 @@ pub mod error;
 pub mod inbox;
 pub mod messages;
 pub mod operators;
+pub mod sessions;
 
 use std::sync::Arc;
 

@@ -1,22 +1,21 @@
-//! Operators: set-up, sign-in, and what they order.
+//! Operators: set-up, what they order, and operators themselves.
 
 use ekho_storage::Read;
+use ekho_storage::tables::FleetNo;
 use ekho_storage::tables::agent::{self, Agent, AgentLive};
 use ekho_storage::tables::fleet::{self, Fleet};
-use ekho_storage::tables::operator::{self, Session};
+use ekho_storage::tables::operator::{self, Operator, Role, Scope};
+use ekho_storage::tables::session::Origin;
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::system;
 use zeroize::Zeroizing;
 
 use super::{Service, ServiceError};
-use crate::clock::now_ms;
 use crate::id;
-use crate::ingress::password;
-use crate::machine::command::{Bootstrap, Command, CreateSession, OperatorRequest};
+use crate::machine::OPERATORS_MAX;
+use crate::machine::access::{Need, Principal};
+use crate::machine::command::{Bootstrap, Command, OperatorRequest};
 use crate::machine::outcome::{Outcome, Refusal};
-
-/// A hash of no password, so that an unknown account takes as long as a wrong password.
-const NO_PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// First set-up.
 pub struct SetUp {
@@ -30,14 +29,23 @@ pub struct SetUp {
     pub settings: Settings,
 }
 
-/// A signed-in operator.
-pub struct SignedIn {
-    /// The bearer token, told once.
-    pub token: Zeroizing<String>,
-    /// The fleet.
-    pub fleet_id: String,
-    /// When the session ends.
-    pub expires_ms: u64,
+/// Somebody who acts as an operator, in one request.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who, and what they may do.
+    pub principal: Principal,
+    /// Id of the request, for the audit log.
+    pub request_id: String,
+}
+
+impl Caller {
+    /// The address that the caller signed in from; empty for an API token.
+    pub fn address(&self) -> &str {
+        match &self.principal.session.origin {
+            Origin::Login { address, .. } => address,
+            Origin::ApiToken { .. } => "",
+        }
+    }
 }
 
 impl Service {
@@ -80,120 +88,75 @@ impl Service {
         Ok(key_id.is_empty() || key_id == self.sealer.key_id())
     }
 
-    async fn hash_password(&self, password: Zeroizing<String>) -> Result<String, ServiceError> {
-        let _permit = self
-            .hashing
-            .acquire()
-            .await
-            .map_err(|_| ServiceError::Stopping)?;
-        tokio::task::spawn_blocking(move || password::hash(&password))
-            .await
-            .map_err(|error| ServiceError::Internal(error.to_string()))?
-            .map_err(|error| ServiceError::Internal(error.to_string()))
-    }
-
-    /// Signs an operator in.
-    pub async fn sign_in(
-        &self,
-        fleet_name: &str,
-        email: &str,
-        password: Zeroizing<String>,
-    ) -> Result<SignedIn, ServiceError> {
-        self.node.read_point().await?;
-        let view = self.view();
-        let email = email.to_lowercase();
-        let fleet = fleet::by_name(&view, fleet_name)?;
-        let found = match &fleet {
-            Some(fleet) => operator::by_email(&view, fleet.no, &email)?,
-            None => None,
-        };
-        let password_hash =
-            found.map_or(NO_PASSWORD.to_string(), |operator| operator.password_hash);
-        // Few at a time: each takes memory and tens of milliseconds of a core.
-        let permit = self
-            .hashing
-            .acquire()
-            .await
-            .map_err(|_| ServiceError::Stopping)?;
-        let checked = password_hash.clone();
-        let matches = tokio::task::spawn_blocking(move || password::verify(&password, &checked))
-            .await
-            .map_err(|error| ServiceError::Internal(error.to_string()))?;
-        drop(permit);
-        let (true, Some(fleet)) = (matches, fleet) else {
-            return Err(Refusal::InvalidCredentials.into());
-        };
-        let token = Zeroizing::new(id::new_secret("ekho_"));
-        let token_hash = self.tokens.hash(&token);
-        let command = Command::CreateSession(CreateSession {
-            fleet: fleet.no,
-            email,
-            password_hash,
-            token_hash,
-        });
-        match self.propose(&command).await? {
-            Outcome::SessionCreated { expires_ms } => Ok(SignedIn {
-                token,
-                fleet_id: fleet.id,
-                expires_ms,
-            }),
-            outcome => Err(ServiceError::unexpected(&outcome)),
-        }
-    }
-
-    /// The session of a bearer token.
-    pub async fn session(&self, token: &str) -> Result<Session, ServiceError> {
-        let hash = self.tokens.hash(token);
-        let mut found = operator::session(&self.view(), &hash)?;
-        if found.is_none() {
-            // It may have begun on another node a moment ago.
-            self.node.read_point().await?;
-            found = operator::session(&self.view(), &hash)?;
-        }
-        found
-            .filter(|session| now_ms() < session.expires_ms)
-            .ok_or(ServiceError::NotSignedIn)
-    }
-
-    /// What the session's operator may do; none when the operator is gone.
-    pub fn role(&self, session: &Session) -> Result<Option<operator::Role>, ServiceError> {
-        let found = operator::by_email(&self.view(), session.fleet, &session.email)?;
-        Ok(found.map(|operator| operator.role))
-    }
-
-    /// Ends a session.
-    pub async fn sign_out(&self, token: &str) -> Result<(), ServiceError> {
-        let token_hash = self.tokens.hash(token);
-        self.propose(&Command::DeleteSession { token_hash })
-            .await
-            .map(|_| ())
-    }
-
     /// Makes an enrolment token.
     pub async fn create_enrollment_token(
         &self,
-        session: &Session,
+        by: &Caller,
     ) -> Result<Zeroizing<String>, ServiceError> {
         let token = Zeroizing::new(id::new_secret("ent_"));
         let token_hash = self.tokens.hash(&token);
-        self.order(
-            session,
-            OperatorRequest::CreateEnrollmentToken { token_hash },
-        )
-        .await?;
+        self.order(by, OperatorRequest::CreateEnrollmentToken { token_hash })
+            .await?;
         Ok(token)
     }
 
-    /// Does what an operator orders.
+    /// Adds an operator; their public id.
+    pub async fn create_operator(
+        &self,
+        by: &Caller,
+        email: &str,
+        password: Zeroizing<String>,
+        role: Role,
+    ) -> Result<String, ServiceError> {
+        by.principal.require(Need::Scope(Scope::Operators))?;
+        let operator_id = id::new_id("opr_");
+        let request = OperatorRequest::CreateOperator {
+            operator_id: operator_id.clone(),
+            email: email.to_lowercase(),
+            password_hash: self.hash_password(password).await?,
+            role,
+        };
+        self.order(by, request).await?;
+        Ok(operator_id)
+    }
+
+    /// Operators of a fleet, in the order in which they were made.
+    pub async fn operators(&self, fleet: FleetNo) -> Result<Vec<Operator>, ServiceError> {
+        let view = self.operator_view().await?;
+        Ok(operator::list(&view, fleet, OPERATORS_MAX)?)
+    }
+
+    /// Changes what an operator may do, or their password.
+    pub async fn change_operator(
+        &self,
+        by: &Caller,
+        operator_id: String,
+        role: Option<Role>,
+        password: Option<Zeroizing<String>>,
+    ) -> Result<(), ServiceError> {
+        by.principal.require(Need::Scope(Scope::Operators))?;
+        let password_hash = match password {
+            Some(password) => Some(self.hash_password(password).await?),
+            None => None,
+        };
+        let request = OperatorRequest::ChangeOperator {
+            operator_id,
+            role,
+            password_hash,
+        };
+        self.order(by, request).await.map(|_| ())
+    }
+
+    /// Does what an operator orders. Refused here where it is already clear, in apply otherwise.
     pub async fn order(
         &self,
-        session: &Session,
+        by: &Caller,
         request: OperatorRequest,
     ) -> Result<Outcome, ServiceError> {
-        let operator_id = session.operator_id.clone();
+        by.principal.require(request.needs())?;
         self.propose(&Command::Operator {
-            fleet: session.fleet,
-            operator_id,
+            token_hash: by.principal.token_hash,
+            request_id: by.request_id.clone(),
             request,
         })
         .await

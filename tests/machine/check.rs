@@ -14,7 +14,8 @@ use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::message::{self, Message};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::{
-    AgentNo, control, dead_letter, floor, idempotency, notice, operator, settings, system, token,
+    AgentNo, control, dead_letter, floor, idempotency, login, notice, session, settings, system,
+    token,
 };
 use ekho_storage::{Cf, Key, Read, decode};
 
@@ -254,13 +255,14 @@ impl Found {
                         .u64(*seq);
                     read.exists(Cf::Registry, row.bytes()).unwrap()
                 }
-                Due::Session { token_hash } => operator::session(read, token_hash)
+                Due::Session { token_hash } => session::get(read, token_hash)
                     .unwrap()
-                    .is_some_and(|session| session.expires_ms == *at),
+                    .is_some_and(|session| session.expires_ms == Some(*at)),
                 Due::EnrollmentToken { token_hash } => token::get(read, token_hash)
                     .unwrap()
                     .is_some_and(|token| token.expires_ms == *at),
                 Due::DeadLetter { seq, .. } => letters.insert(*seq),
+                Due::Login(source) => login::get(read, source).unwrap().until_ms == *at,
                 Due::Notice {
                     agent,
                     conversation,

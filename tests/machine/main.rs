@@ -10,6 +10,7 @@ mod check;
 mod model;
 mod rig;
 
+mod access;
 mod actions;
 mod conversations;
 mod credentials;

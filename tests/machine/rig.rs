@@ -14,6 +14,7 @@ use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::delivery::{self, Delivery, DeliveryState};
 use ekho_storage::tables::event::{self, EventKind};
 use ekho_storage::tables::message::{self, Message, Priority, Recipient};
+use ekho_storage::tables::session::{self, Origin, Session};
 use ekho_storage::tables::settings::{self, Settings};
 use ekho_storage::tables::{AgentNo, FleetNo};
 use ekho_storage::{State, StateOptions, Txn};
@@ -35,6 +36,8 @@ pub const START_MS: u64 = 29_916_000 * MINUTE;
 pub const FLEET: FleetNo = 1;
 pub const FLEET_ID: &str = "flt_test";
 pub const OPERATOR_ID: &str = "opr_test";
+/// Hash of the token that the owner acts with.
+pub const OWNERS_TOKEN: [u8; 32] = [0xee; 32];
 
 /// A relay's state machine.
 pub struct Relay {
@@ -92,6 +95,7 @@ impl Relay {
             ids: 0,
             _dir: None,
         };
+        grant(&mut relay.txn);
         let set_up = relay.apply(Command::Bootstrap(bootstrap(settings)));
         assert_eq!(set_up, Outcome::Done);
         relay
@@ -150,8 +154,8 @@ impl Relay {
 
     pub fn operator(&mut self, request: OperatorRequest) -> Outcome {
         self.apply(Command::Operator {
-            fleet: FLEET,
-            operator_id: OPERATOR_ID.into(),
+            token_hash: OWNERS_TOKEN,
+            request_id: "req_test".into(),
             request,
         })
     }
@@ -351,6 +355,23 @@ impl Relay {
         let events = event::list_rev(&self.txn, FLEET, u64::MAX, limit).unwrap();
         events.into_iter().map(|(_, event)| event.kind).collect()
     }
+}
+
+/// Lets the owner act without signing in, for ever. It is no part of the log, so whoever applies
+/// one to an empty state begins with this too.
+pub fn grant(txn: &mut Txn) {
+    let session = Session {
+        fleet: FLEET,
+        operator_id: OPERATOR_ID.into(),
+        id: "ses_test".into(),
+        created_ms: START_MS,
+        expires_ms: None,
+        origin: Origin::Login {
+            address: "::1".into(),
+            user_agent: "test".into(),
+        },
+    };
+    session::put(txn, &OWNERS_TOKEN, &session);
 }
 
 pub fn agent_id(name: &str) -> String {

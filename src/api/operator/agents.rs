@@ -46,7 +46,7 @@ pub async fn list(
     };
     let (from_ms, to_ms) = (time("dateFrom")?, time("dateTo")?);
     let view = app.service.operator_view().await?;
-    let no = operator.session.fleet;
+    let no = operator.fleet();
     let most = app.service.settings()?.max_agents as usize;
     let mut found = Vec::new();
     for agent in agent::list(&view, no, 0, most).map_err(crate::service::ServiceError::from)? {
@@ -125,7 +125,7 @@ pub async fn detail(
 ) -> Result<Json<Value>, ApiError> {
     let agent_id = agent_id.get()?;
     let view = app.service.operator_view().await?;
-    let no = operator.session.fleet;
+    let no = operator.fleet();
     let (agent, live) = app
         .service
         .agent_of(&view, no, &agent_id)?
@@ -214,7 +214,7 @@ async fn hold(
         expires_ms: order.expires_ms,
         redirect_agent_id: order.redirect_agent_id,
     };
-    app.service.order(&operator.session, request).await?;
+    app.service.order(&operator.caller, request).await?;
     Ok(Json(json!({ "ok": true })))
 }
 
@@ -233,7 +233,7 @@ pub async fn resume(
         reason: order.reason,
         expires_ms: order.expires_ms,
     };
-    app.service.order(&operator.session, request).await?;
+    app.service.order(&operator.caller, request).await?;
     Ok(Json(json!({ "ok": true })))
 }
 
@@ -251,6 +251,6 @@ pub async fn revoke(
         agent_id,
         reason: order.reason,
     };
-    app.service.order(&operator.session, request).await?;
+    app.service.order(&operator.caller, request).await?;
     Ok(Json(json!({ "ok": true })))
 }

@@ -57,6 +57,6 @@ async fn decide(
         approve,
         reason,
     };
-    app.service.order(&operator.session, request).await?;
+    app.service.order(&operator.caller, request).await?;
     Ok(Json(json!({ "ok": true })))
 }

@@ -1,25 +1,48 @@
-//! The operator API: sign-in, enrolment tokens, agents, approvals, settings.
+//! The operator API: sign-in, operators, enrolment tokens, agents, approvals, settings.
 
 mod agents;
 mod approvals;
+mod operators;
 mod session;
 mod settings;
+mod signed_in;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
-use axum::http::header;
-use axum::http::request::Parts;
-use axum::routing::{get, post};
-use ekho_storage::tables::operator::Session;
+use axum::routing::{delete, get, post, put};
 
-use super::{ApiError, App};
-use crate::service::ServiceError;
+use super::App;
+
+pub use signed_in::SignedIn;
 
 /// Routes of the operator API.
 pub fn router() -> Router<App> {
     Router::new()
         .route("/v1/operator/login", post(session::login))
         .route("/v1/operator/logout", post(session::logout))
+        .route("/v1/operator/me", get(session::me))
+        .route("/v1/operator/password", post(session::change_password))
+        .route(
+            "/v1/operator/sessions",
+            get(session::list).delete(session::end_others),
+        )
+        .route("/v1/operator/sessions/{id}", delete(session::end))
+        .route("/v1/operator/tokens", post(session::create_api_token))
+        .route(
+            "/v1/operator/operators",
+            get(operators::list).post(operators::create),
+        )
+        .route(
+            "/v1/operator/operators/{id}",
+            put(operators::change).delete(operators::delete),
+        )
+        .route(
+            "/v1/operator/operators/{id}/sessions",
+            get(operators::sessions),
+        )
+        .route(
+            "/v1/operator/operators/{id}/sessions/{session}",
+            delete(operators::end_session),
+        )
         .route(
             "/v1/operator/enrollment-tokens",
             post(session::create_enrollment_token),
@@ -45,30 +68,4 @@ pub fn router() -> Router<App> {
             "/v1/operator/settings",
             get(settings::show).put(settings::change),
         )
-}
-
-/// A signed-in operator.
-pub struct SignedIn {
-    /// The session.
-    pub session: Session,
-    /// Its bearer token.
-    pub token: String,
-}
-
-impl FromRequestParts<App> for SignedIn {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let header = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let token = header
-            .and_then(|text| text.split_once(' '))
-            .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && token.len() <= 255)
-            .map(|(_, token)| token.trim().to_string())
-            .ok_or(ServiceError::NotSignedIn)?;
-        let session = app.service.session(&token).await?;
-        Ok(SignedIn { session, token })
-    }
 }

@@ -3,8 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use ekho_storage::tables::operator::Role;
+use axum::http::HeaderMap;
 use ekho_storage::tables::settings::Settings;
 use serde_json::{Map, Value};
 
@@ -29,13 +28,6 @@ pub async fn change(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Settings>, ApiError> {
-    if app.service.role(&operator.session)? != Some(Role::Owner) {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "owner_only",
-            "only an owner changes settings",
-        ));
-    }
     let body = read_body(&headers, body, app.body_limit_bytes).await?;
     let given: Map<String, Value> = serde_json::from_slice(&body)
         .map_err(|error| Invalid::form(format!("expected a JSON object: {error}")))?;
@@ -49,7 +41,7 @@ pub async fn change(
             before: Box::new(before),
             after: Box::new(after.clone()),
         };
-        match app.service.order(&operator.session, request).await {
+        match app.service.order(&operator.caller, request).await {
             Ok(_) => return Ok(Json(after)),
             Err(ServiceError::Refused(Refusal::Conflict(_))) => {}
             Err(error) => return Err(error.into()),

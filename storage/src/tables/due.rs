@@ -3,7 +3,7 @@
 //! The key says all; there is no value. Reading what is due costs what is due, however much is
 //! stored. Entries sort by time, then kind, then the thing concerned.
 
-use super::{AgentNo, FleetNo, TimeMs};
+use super::{AgentNo, FleetNo, TimeMs, login};
 use crate::{Cf, Key, KeyReader, Read, StorageError, Txn};
 
 /// What is due.
@@ -92,6 +92,8 @@ pub enum Due {
         /// Its number.
         seq: u64,
     },
+    /// Failed sign-ins are forgotten.
+    Login(login::Source),
     /// A stall is forgotten.
     Notice {
         /// Fleet.
@@ -134,6 +136,8 @@ fn key(due_ms: TimeMs, due: &Due) -> Key {
             agent,
             conversation,
         } => key.u8(12).u32(*fleet).u32(*agent).text(conversation),
+        Due::Login(login::Source::Account(fleet, email)) => key.u8(13).u32(*fleet).text(email),
+        Due::Login(login::Source::Address(address)) => key.u8(14).text(address),
     }
 }
 
@@ -199,6 +203,8 @@ fn parse(bytes: &[u8]) -> Result<(TimeMs, Due), StorageError> {
             agent: key.u32()?,
             conversation: key.text()?.into(),
         },
+        13 => Due::Login(login::Source::Account(key.u32()?, key.text()?.into())),
+        14 => Due::Login(login::Source::Address(key.text()?.into())),
         kind => {
             return Err(StorageError::Corrupt {
                 table: "due",

@@ -1,13 +1,16 @@
-//! The audit log: one row a decision, append-only.
+//! The audit log: one row a decision, append-only, each linked to the one before by a hash, so
+//! that a changed, removed or inserted row shows.
 //!
 //! Rows of the message path are the most frequent records there are; they hold numbers and are
 //! given their public form when read.
 
 use bincode::{Decode, Encode};
 
+use sha2::{Digest, Sha256};
+
 use super::sequence::{self, Sequence};
-use super::{AgentNo, FleetNo, TimeMs, record};
-use crate::{Cf, Key, KeyReader, Read, StorageError, Txn};
+use super::{AgentNo, FleetNo, TimeMs, meta, record};
+use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode, encode};
 
 /// One audit event.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -22,6 +25,8 @@ pub struct Event {
     pub conversation_id: Option<String>,
     /// More about it, JSON; empty for none.
     pub payload: String,
+    /// Id of the operator's request that did it; empty for none.
+    pub request_id: String,
     /// When.
     pub at_ms: TimeMs,
 }
@@ -124,6 +129,22 @@ pub enum EventKind {
     RoomCreated,
     /// fleet.created
     FleetCreated,
+    /// operator.created
+    OperatorCreated,
+    /// operator.updated
+    OperatorUpdated,
+    /// operator.deleted
+    OperatorDeleted,
+    /// operator.password_changed
+    OperatorPasswordChanged,
+    /// operator.login_failed
+    OperatorLoginFailed,
+    /// operator.locked_out
+    OperatorLockedOut,
+    /// session.revoked
+    SessionRevoked,
+    /// api_token.created
+    ApiTokenCreated,
 }
 
 impl EventKind {
@@ -163,14 +184,78 @@ impl EventKind {
             EventKind::SettingsChanged => "settings.changed",
             EventKind::RoomCreated => "room.created",
             EventKind::FleetCreated => "fleet.created",
+            EventKind::OperatorCreated => "operator.created",
+            EventKind::OperatorUpdated => "operator.updated",
+            EventKind::OperatorDeleted => "operator.deleted",
+            EventKind::OperatorPasswordChanged => "operator.password_changed",
+            EventKind::OperatorLoginFailed => "operator.login_failed",
+            EventKind::OperatorLockedOut => "operator.locked_out",
+            EventKind::SessionRevoked => "session.revoked",
+            EventKind::ApiTokenCreated => "api_token.created",
         }
     }
+}
+
+/// What links an event to all before it: SHA-256 of the hash of the one before, the number, and
+/// the record as stored. The first one follows [`GENESIS`].
+pub type Hash = [u8; 32];
+
+/// The hash before the first event.
+pub const GENESIS: Hash = [0; 32];
+
+/// The hash of the event with this number and record.
+pub fn link(before: &Hash, seq: u64, record: &[u8]) -> Hash {
+    Sha256::new()
+        .chain_update(before)
+        .chain_update(seq.to_be_bytes())
+        .chain_update(record)
+        .finalize()
+        .into()
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its number.
+    pub seq: u64,
+    /// Its link in the chain.
+    pub hash: Hash,
+    /// The encoded [`Event`].
+    pub record: Vec<u8>,
+}
+
+impl Stored {
+    /// The event.
+    pub fn event(&self) -> Result<Event, StorageError> {
+        decode(&self.record)
+    }
+}
+
+fn key(fleet: FleetNo, seq: u64) -> Key {
+    Key::new().u32(fleet).u64(seq)
+}
+
+fn head_key(fleet: FleetNo) -> Key {
+    Key::table(meta::EVENT_HEAD).u32(fleet)
+}
+
+/// The hash of the newest event.
+pub fn head(read: &impl Read, fleet: FleetNo) -> Result<Hash, StorageError> {
+    let found = read.get(Cf::Meta, head_key(fleet).bytes())?;
+    found.map_or(Ok(GENESIS), |bytes| hash(&bytes))
 }
 
 /// Appends an event and returns its number.
 pub fn append(txn: &mut Txn, fleet: FleetNo, event: &Event) -> Result<u64, StorageError> {
     let seq = sequence::next(txn, fleet, Sequence::Event)?;
-    txn.put_record(Cf::Event, Key::new().u32(fleet).u64(seq), event);
+    let record = encode(event);
+    let hash = link(&head(txn, fleet)?, seq, &record);
+    txn.put(Cf::Meta, head_key(fleet), hash.to_vec());
+    txn.put(
+        Cf::Event,
+        key(fleet, seq),
+        [&hash, record.as_slice()].concat(),
+    );
     Ok(seq)
 }
 
@@ -181,14 +266,57 @@ pub fn list_rev(
     before: u64,
     limit: usize,
 ) -> Result<Vec<(u64, Event)>, StorageError> {
-    let lower = Key::new().u32(fleet).u64(0);
-    let upper = Key::new().u32(fleet).u64(before);
+    let (lower, upper) = (key(fleet, 0), key(fleet, before));
     read.scan_rev(Cf::Event, lower.bytes(), upper.bytes(), limit)?
         .iter()
-        .map(|(key, value)| {
-            let mut reader = KeyReader::new("event", key);
-            let _ = reader.u32()?;
-            Ok((reader.u64()?, crate::decode(value)?))
+        .map(|row| {
+            let stored = stored(row)?;
+            Ok((stored.seq, stored.event()?))
         })
         .collect()
+}
+
+/// Events of a fleet from number `from` on, oldest first, at most `limit`.
+pub fn list(
+    read: &impl Read,
+    fleet: FleetNo,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<Stored>, StorageError> {
+    let (lower, upper) = (key(fleet, from), key(fleet, u64::MAX));
+    read.scan(Cf::Event, lower.bytes(), upper.bytes(), limit)?
+        .iter()
+        .map(stored)
+        .collect()
+}
+
+/// The event with this number.
+pub fn get(read: &impl Read, fleet: FleetNo, seq: u64) -> Result<Option<Stored>, StorageError> {
+    Ok(list(read, fleet, seq, 1)?
+        .into_iter()
+        .find(|stored| stored.seq == seq))
+}
+
+fn stored((key, value): &crate::Row) -> Result<Stored, StorageError> {
+    let mut reader = KeyReader::new("event", key);
+    let _ = reader.u32()?;
+    let seq = reader.u64()?;
+    let split = value.split_at_checked(GENESIS.len());
+    let (linked, record) = split.ok_or_else(|| too_short(value.len()))?;
+    Ok(Stored {
+        seq,
+        hash: hash(linked)?,
+        record: record.to_vec(),
+    })
+}
+
+fn hash(bytes: &[u8]) -> Result<Hash, StorageError> {
+    bytes.try_into().map_err(|_| too_short(bytes.len()))
+}
+
+fn too_short(bytes: usize) -> StorageError {
+    StorageError::Corrupt {
+        table: "event",
+        detail: format!("{bytes} bytes where a hash of 32 should be"),
+    }
 }

@@ -16,6 +16,7 @@ pub mod event;
 pub mod fleet;
 pub mod floor;
 pub mod idempotency;
+pub mod login;
 pub mod message;
 pub mod nonce;
 pub mod notice;
@@ -23,6 +24,7 @@ pub mod operator;
 pub mod rate;
 pub mod room;
 pub mod sequence;
+pub mod session;
 pub mod settings;
 pub mod system;
 pub mod token;
@@ -51,6 +53,9 @@ pub(crate) mod registry {
     pub const NOTICE: u8 = 16;
     pub const VIOLATION: u8 = 17;
     pub const PARTICIPANT: u8 = 18;
+    pub const OPERATOR_BY_EMAIL: u8 = 19;
+    pub const SESSION_BY_OPERATOR: u8 = 20;
+    pub const LOGIN_FAILURES: u8 = 21;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).
@@ -61,6 +66,7 @@ pub(crate) mod meta {
     pub const SEQUENCE: u8 = 4;
     pub const AGENT_LIVE: u8 = 5;
     pub const AGENT_RATE: u8 = 6;
+    pub const EVENT_HEAD: u8 = 7;
 }
 
 /// Implements [`Record`](crate::Record) in its first version.

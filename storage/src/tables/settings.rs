@@ -43,6 +43,12 @@ pub struct Settings {
     pub enrollment_token_ms: u64,
     /// How long an operator's session lasts.
     pub session_ms: u64,
+    /// Failed sign-ins to one account in a row after which nobody gets in for a while.
+    pub login_failures_per_account: u64,
+    /// The same from one address.
+    pub login_failures_per_address: u64,
+    /// How long that while is, and how long a failure counts.
+    pub login_lockout_ms: u64,
     /// Most recipients one message may reach.
     pub max_fan_out: u64,
     /// Most agents a fleet may hold.
@@ -72,6 +78,9 @@ impl Default for Settings {
             idempotency_ms: DAY,
             enrollment_token_ms: HOUR,
             session_ms: 12 * HOUR,
+            login_failures_per_account: 10,
+            login_failures_per_address: 100,
+            login_lockout_ms: 900 * SECOND,
             max_fan_out: 10_000,
             max_agents: 100_000,
         }
@@ -150,6 +159,19 @@ impl Settings {
                 YEAR,
             ),
             ("session_ms", self.session_ms, SECOND, YEAR),
+            (
+                "login_failures_per_account",
+                self.login_failures_per_account,
+                1,
+                1_000_000,
+            ),
+            (
+                "login_failures_per_address",
+                self.login_failures_per_address,
+                1,
+                1_000_000,
+            ),
+            ("login_lockout_ms", self.login_lockout_ms, SECOND, YEAR),
             ("max_fan_out", self.max_fan_out, 1, 1_000_000),
             ("max_agents", self.max_agents, 1, 10_000_000),
         ];

@@ -14,11 +14,13 @@ use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
 use ekho_storage::tables::fleet::Fleet;
 use ekho_storage::tables::floor::Floor;
 use ekho_storage::tables::idempotency::Idempotency;
+use ekho_storage::tables::login::Failures;
 use ekho_storage::tables::message::{Envelope, Message, MessageState, Priority, Recipient};
 use ekho_storage::tables::notice::Notice;
-use ekho_storage::tables::operator::{Operator, Role, Session};
+use ekho_storage::tables::operator::{Operator, Role, Scope, Scopes};
 use ekho_storage::tables::rate::RateWindow;
 use ekho_storage::tables::room::Room;
+use ekho_storage::tables::session::{Origin, Session};
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::system::System;
 use ekho_storage::tables::token::EnrollmentToken;
@@ -94,7 +96,14 @@ pub fn all() -> Vec<Entry> {
             ],
         ),
         entry(1, vec![room()]),
-        entry(1, vec![session()]),
+        entry(1, sessions()),
+        entry(
+            1,
+            vec![Failures {
+                count: 3,
+                until_ms: NOW_MS,
+            }],
+        ),
         entry(1, vec![Settings::default()]),
         entry(1, systems()),
     ]
@@ -361,6 +370,11 @@ fn events() -> Vec<Event> {
             } else {
                 String::new()
             },
+            request_id: if number % 3 == 1 {
+                "req_1".into()
+            } else {
+                String::new()
+            },
             at_ms: NOW_MS + number as u64,
         })
         .collect()
@@ -434,14 +448,28 @@ fn operators() -> Vec<Operator> {
         .to_vec()
 }
 
-fn session() -> Session {
-    Session {
+fn sessions() -> Vec<Session> {
+    let login = Session {
         fleet: 1,
-        email: "owner@example.org".into(),
         operator_id: "opr_1".into(),
+        id: "ses_1".into(),
         created_ms: NOW_MS,
-        expires_ms: NOW_MS + 43_200_000,
-    }
+        expires_ms: Some(NOW_MS + 43_200_000),
+        origin: Origin::Login {
+            address: "192.0.2.1".into(),
+            user_agent: "curl/8".into(),
+        },
+    };
+    let api_token = Session {
+        id: "tok_1".into(),
+        expires_ms: None,
+        origin: Origin::ApiToken {
+            name: "ci".into(),
+            scopes: Scopes::of(&[Scope::Read, Scope::Operators]),
+        },
+        ..login.clone()
+    };
+    vec![login, api_token]
 }
 
 fn systems() -> Vec<System> {

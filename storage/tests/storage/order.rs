@@ -229,6 +229,7 @@ fn lists_for_people_are_read_newest_first() {
             resource: Resource::Agent(1),
             conversation_id: None,
             payload: String::new(),
+            request_id: String::new(),
             at_ms: 1,
         };
         event::append(&mut txn, 1, &event).unwrap();

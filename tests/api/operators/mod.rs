@@ -3,5 +3,6 @@
 mod agents;
 mod approvals;
 mod holds;
+mod people;
 mod sessions;
 mod settings;

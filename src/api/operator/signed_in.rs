@@ -1,0 +1,102 @@
+//! Who acts as an operator: a bearer token in a header, or in the cookie of a browser.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use ekho_storage::tables::FleetNo;
+use ekho_storage::tables::operator::Scope;
+
+use crate::api::observe::request_id;
+use crate::api::{ApiError, App};
+use crate::machine::access::Need;
+use crate::service::ServiceError;
+use crate::service::operators::Caller;
+
+/// The cookie that holds a browser's session.
+const COOKIE: &str = "ekho_session";
+
+/// A browser sends its cookie with requests that other sites make it send. This header they cannot
+/// make it send: it needs the relay's leave (CORS), which is never given.
+const CSRF_HEADER: HeaderName = HeaderName::from_static("x-ekho-csrf");
+
+/// Somebody who acts as an operator. Reading takes the scope for it; everything else names its
+/// own where it is ordered.
+pub struct SignedIn {
+    /// Who, and in which request.
+    pub caller: Caller,
+}
+
+impl SignedIn {
+    /// The fleet.
+    pub fn fleet(&self) -> FleetNo {
+        self.caller.principal.fleet
+    }
+}
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let reads = parts.method == Method::GET;
+        let token = match bearer(&parts.headers) {
+            Some(token) => token,
+            None => {
+                let token = cookie(&parts.headers).ok_or(ServiceError::NotSignedIn)?;
+                if !reads && !parts.headers.contains_key(&CSRF_HEADER) {
+                    return Err(ApiError::new(
+                        StatusCode::FORBIDDEN,
+                        "csrf",
+                        "a request with a cookie that changes something needs the header x-ekho-csrf",
+                    ));
+                }
+                token
+            }
+        };
+        let principal = app.service.principal(&token).await?;
+        if reads {
+            principal.require(Need::Scope(Scope::Read))?;
+        }
+        Ok(SignedIn {
+            caller: Caller {
+                principal,
+                request_id: request_id().unwrap_or_default(),
+            },
+        })
+    }
+}
+
+/// A token in `Authorization`. A header that is there and no bearer token is not passed over.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let header = headers.get(header::AUTHORIZATION)?;
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && token.len() <= 255)
+        .map(|(_, token)| token.trim().to_string());
+    Some(token.unwrap_or_default())
+}
+
+fn cookie(headers: &HeaderMap) -> Option<String> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, value)| *name == COOKIE && (1..=255).contains(&value.len()))
+        .map(|(_, value)| value.to_string())
+}
+
+/// The cookie that begins a browser's session, or with no token ends it. Scripts cannot read it,
+/// other sites cannot have it sent, and over HTTPS it never travels in the open.
+pub fn set_cookie(base_url: &str, token: Option<(&str, u64)>) -> String {
+    let secure = match base_url.starts_with("https:") {
+        true => "; Secure",
+        false => "",
+    };
+    let (value, max_age_seconds) = token.unwrap_or_default();
+    format!(
+        "{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_seconds}{secure}"
+    )
+}

@@ -1,0 +1,105 @@
+//! Who acts as an operator, and what they may do.
+//!
+//! Asked twice: where a request comes in, to refuse early and to read, and again in apply, where
+//! it decides. A command carries the hash of the bearer token it came with, so that what was
+//! ended, removed or demoted a moment ago has no effect any more.
+
+use ekho_storage::tables::operator::{self, Operator, Scope, Scopes};
+use ekho_storage::tables::session::{self, Origin, Session};
+use ekho_storage::tables::{FleetNo, TimeMs};
+use ekho_storage::{Read, StorageError};
+
+use super::command::OperatorRequest;
+use super::outcome::Refusal;
+
+/// Somebody who acts as an operator.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The fleet.
+    pub fleet: FleetNo,
+    /// The operator.
+    pub operator: Operator,
+    /// What lets them act.
+    pub session: Session,
+    /// Keyed hash of its token.
+    pub token_hash: [u8; 32],
+    /// What they may do.
+    pub scopes: Scopes,
+}
+
+/// What a call needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A scope.
+    Scope(Scope),
+    /// That a person signed in, not a program with an API token.
+    Login,
+}
+
+/// Who a token stands for; none where nobody, any more.
+pub fn principal(
+    read: &impl Read,
+    token_hash: [u8; 32],
+    now_ms: TimeMs,
+) -> Result<Option<Principal>, StorageError> {
+    let Some(session) = session::get(read, &token_hash)? else {
+        return Ok(None);
+    };
+    if session.expires_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+        return Ok(None);
+    }
+    let Some(operator) = operator::get(read, session.fleet, &session.operator_id)? else {
+        return Ok(None);
+    };
+    let role = operator.role.scopes();
+    let scopes = match &session.origin {
+        Origin::Login { .. } => role,
+        Origin::ApiToken { scopes, .. } => role.and(*scopes),
+    };
+    Ok(Some(Principal {
+        fleet: session.fleet,
+        operator,
+        session,
+        token_hash,
+        scopes,
+    }))
+}
+
+impl Principal {
+    /// Refuses what they may not do.
+    pub fn require(&self, need: Need) -> Result<(), Refusal> {
+        match need {
+            Need::Scope(scope) if self.scopes.has(scope) => Ok(()),
+            Need::Scope(scope) => Err(Refusal::Forbidden(scope)),
+            Need::Login if matches!(self.session.origin, Origin::Login { .. }) => Ok(()),
+            Need::Login => Err(Refusal::LoginOnly),
+        }
+    }
+}
+
+impl OperatorRequest {
+    /// What it takes to ask for this.
+    pub fn needs(&self) -> Need {
+        match self {
+            OperatorRequest::CreateEnrollmentToken { .. }
+            | OperatorRequest::Hold { .. }
+            | OperatorRequest::Resume { .. }
+            | OperatorRequest::Revoke { .. } => Need::Scope(Scope::Agents),
+            OperatorRequest::DecideApproval { .. } => Need::Scope(Scope::Approvals),
+            OperatorRequest::ChangeSettings { .. } => Need::Scope(Scope::Settings),
+            OperatorRequest::CreateOperator { .. }
+            | OperatorRequest::ChangeOperator { .. }
+            | OperatorRequest::DeleteOperator { .. }
+            | OperatorRequest::EndSession {
+                operator_id: Some(_),
+                ..
+            } => Need::Scope(Scope::Operators),
+            OperatorRequest::EndSession {
+                operator_id: None, ..
+            }
+            | OperatorRequest::EndOtherSessions
+            | OperatorRequest::ChangePassword { .. }
+            | OperatorRequest::CreateApiToken { .. } => Need::Login,
+        }
+    }
+}

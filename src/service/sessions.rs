@@ -1,0 +1,242 @@
+//! Signing in and out, sessions, passwords, API tokens.
+
+use ekho_storage::tables::login::{self, Source};
+use ekho_storage::tables::operator::{self, Scopes};
+use ekho_storage::tables::session::{self, Session};
+use ekho_storage::tables::{FleetNo, TimeMs, fleet};
+use zeroize::Zeroizing;
+
+use super::operators::Caller;
+use super::{Service, ServiceError};
+use crate::clock::now_ms;
+use crate::id;
+use crate::ingress::password;
+use crate::machine::SESSIONS_LISTED_MAX;
+use crate::machine::access::{self, Need, Principal};
+use crate::machine::command::{Command, CreateSession, LoginFailed, OperatorRequest};
+use crate::machine::outcome::{Outcome, Refusal};
+
+/// A hash of no password, so that an unknown account takes as long as a wrong password.
+const NO_PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// A try to sign in.
+pub struct SignIn {
+    /// Name of the fleet.
+    pub fleet_name: String,
+    /// The account.
+    pub email: String,
+    /// Its password.
+    pub password: Zeroizing<String>,
+    /// The address it comes from.
+    pub address: String,
+    /// The program used, as it names itself.
+    pub user_agent: String,
+}
+
+/// A signed-in operator.
+pub struct SignedIn {
+    /// The bearer token, told once.
+    pub token: Zeroizing<String>,
+    /// The fleet.
+    pub fleet_id: String,
+    /// When the session ends.
+    pub expires_ms: TimeMs,
+}
+
+/// A new API token.
+pub struct ApiToken {
+    /// The bearer token, told once.
+    pub token: Zeroizing<String>,
+    /// Its public id.
+    pub id: String,
+}
+
+impl Service {
+    /// Signs an operator in.
+    pub async fn sign_in(&self, sign_in: SignIn) -> Result<SignedIn, ServiceError> {
+        self.node.read_point().await?;
+        let email = sign_in.email.to_lowercase();
+        let fleet = fleet::by_name(&self.view(), &sign_in.fleet_name)?;
+        let fleet_no = fleet.as_ref().map(|fleet| fleet.no);
+        let address = sign_in.address;
+        // Few at a time: each takes memory and tens of milliseconds of a core. The lock is looked at
+        // once the turn has come, and the turn ends when a failure is counted, so that those who
+        // wait together cannot all try.
+        let turn = self.hashing_turn().await?;
+        self.refuse_locked_out(fleet_no, &email, &address)?;
+        let found = match fleet_no {
+            Some(fleet) => operator::by_email(&self.view(), fleet, &email)?,
+            None => None,
+        };
+        let stored = found.as_ref().map(|found| found.password_hash.clone());
+        let checked = stored.clone().unwrap_or(NO_PASSWORD.into());
+        let matches = verify(sign_in.password, checked).await?;
+        let (true, Some(fleet), Some(found)) = (matches, fleet, found) else {
+            self.propose(&Command::LoginFailed(LoginFailed {
+                fleet: fleet_no,
+                email,
+                address,
+            }))
+            .await?;
+            return Err(Refusal::InvalidCredentials.into());
+        };
+        drop(turn);
+        let token = Zeroizing::new(id::new_secret("ekho_"));
+        let command = Command::CreateSession(CreateSession {
+            fleet: fleet.no,
+            operator_id: found.id,
+            password_hash: found.password_hash,
+            token_hash: self.tokens.hash(&token),
+            session_id: id::new_id("ses_"),
+            address,
+            user_agent: sign_in.user_agent,
+        });
+        match self.propose(&command).await? {
+            Outcome::SessionCreated { expires_ms } => Ok(SignedIn {
+                token,
+                fleet_id: fleet.id,
+                expires_ms,
+            }),
+            outcome => Err(ServiceError::unexpected(&outcome)),
+        }
+    }
+
+    /// Refuses tries after too many failed ones, without looking at the password.
+    fn refuse_locked_out(
+        &self,
+        fleet: Option<FleetNo>,
+        email: &str,
+        address: &str,
+    ) -> Result<(), ServiceError> {
+        let view = self.view();
+        let settings = self.settings()?;
+        let account = fleet.map(|fleet| Source::Account(fleet, email.into()));
+        for (source, limit) in [
+            (account, settings.login_failures_per_account),
+            (
+                Some(Source::Address(address.into())),
+                settings.login_failures_per_address,
+            ),
+        ] {
+            let Some(source) = source else { continue };
+            let failures = login::get(&view, &source)?;
+            let retry_after_ms = failures.until_ms.saturating_sub(now_ms());
+            if failures.count >= limit && retry_after_ms > 0 {
+                return Err(Refusal::LockedOut { retry_after_ms }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Who a bearer token stands for.
+    pub async fn principal(&self, token: &str) -> Result<Principal, ServiceError> {
+        let hash = self.tokens.hash(token);
+        let mut found = access::principal(&self.view(), hash, now_ms())?;
+        if found.is_none() {
+            // It may have begun on another node a moment ago.
+            self.node.read_point().await?;
+            found = access::principal(&self.view(), hash, now_ms())?;
+        }
+        found.ok_or(ServiceError::NotSignedIn)
+    }
+
+    /// Sessions and API tokens of an operator, newest first.
+    pub async fn sessions(
+        &self,
+        fleet: FleetNo,
+        operator_id: &str,
+    ) -> Result<Vec<Session>, ServiceError> {
+        let view = self.operator_view().await?;
+        if operator::get(&view, fleet, operator_id)?.is_none() {
+            return Err(Refusal::NotFound.into());
+        }
+        let found = session::list(&view, fleet, operator_id, SESSIONS_LISTED_MAX)?;
+        let mut sessions: Vec<Session> = found.into_iter().map(|(_, session)| session).collect();
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.created_ms));
+        Ok(sessions)
+    }
+
+    /// Ends the session that a request came with.
+    pub async fn sign_out(&self, by: &Caller) -> Result<(), ServiceError> {
+        by.principal.require(Need::Login)?;
+        let token_hash = by.principal.token_hash;
+        self.propose(&Command::DeleteSession { token_hash })
+            .await
+            .map(|_| ())
+    }
+
+    /// Changes the caller's password; their other logins end.
+    pub async fn change_password(
+        &self,
+        by: &Caller,
+        current: Zeroizing<String>,
+        new: Zeroizing<String>,
+    ) -> Result<(), ServiceError> {
+        by.principal.require(Need::Login)?;
+        let operator = &by.principal.operator;
+        let address = by.address().to_string();
+        let fleet = Some(by.principal.fleet);
+        let turn = self.hashing_turn().await?;
+        // Whoever found a session open must not guess the password through it either.
+        self.refuse_locked_out(fleet, &operator.email, &address)?;
+        let matches = verify(current, operator.password_hash.clone()).await?;
+        if !matches {
+            self.propose(&Command::LoginFailed(LoginFailed {
+                fleet,
+                email: operator.email.clone(),
+                address,
+            }))
+            .await?;
+            return Err(Refusal::InvalidCredentials.into());
+        }
+        drop(turn);
+        let request = OperatorRequest::ChangePassword {
+            current_hash: operator.password_hash.clone(),
+            new_hash: self.hash_password(new).await?,
+        };
+        self.order(by, request).await.map(|_| ())
+    }
+
+    /// Makes an API token that acts for the caller, within these scopes.
+    pub async fn create_api_token(
+        &self,
+        by: &Caller,
+        name: String,
+        scopes: Scopes,
+        expires_ms: Option<TimeMs>,
+    ) -> Result<ApiToken, ServiceError> {
+        let token = Zeroizing::new(id::new_secret("ekho_"));
+        let id = id::new_id("tok_");
+        let request = OperatorRequest::CreateApiToken {
+            token_hash: self.tokens.hash(&token),
+            id: id.clone(),
+            name,
+            scopes,
+            expires_ms,
+        };
+        self.order(by, request).await?;
+        Ok(ApiToken { token, id })
+    }
+
+    async fn hashing_turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, ServiceError> {
+        let turn = self.hashing.acquire().await;
+        turn.map_err(|_| ServiceError::Stopping)
+    }
+
+    pub(super) async fn hash_password(
+        &self,
+        password: Zeroizing<String>,
+    ) -> Result<String, ServiceError> {
+        let _turn = self.hashing_turn().await?;
+        tokio::task::spawn_blocking(move || password::hash(&password))
+            .await
+            .map_err(|error| ServiceError::Internal(error.to_string()))?
+            .map_err(|error| ServiceError::Internal(error.to_string()))
+    }
+}
+
+async fn verify(password: Zeroizing<String>, hash: String) -> Result<bool, ServiceError> {
+    tokio::task::spawn_blocking(move || password::verify(&password, &hash))
+        .await
+        .map_err(|error| ServiceError::Internal(error.to_string()))
+}
