@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
 
+mod audit;
 pub mod bench;
 mod config;
 mod credentials;
@@ -10,6 +11,7 @@ mod doctor;
 mod error;
 mod files;
 mod operator;
+mod remote;
 mod serve;
 mod setup;
 mod token;
@@ -53,6 +55,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Config(config::ConfigArgs),
     Token(token::TokenArgs),
+    Audit(audit::AuditArgs),
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(bench::BenchArgs),
     Version(VersionArgs),
@@ -129,6 +132,7 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Doctor(args) => doctor::run(args).await,
             Command::Config(args) => config::run(&args),
             Command::Token(args) => token::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
             Command::Version(args) => version(&args),
         }

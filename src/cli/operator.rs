@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, RequestBuilder, Url};
+use axum::body::Bytes;
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::{Value, json};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -14,6 +15,8 @@ use zeroize::Zeroizing;
 use super::credentials::Credentials;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// An export of millions of rows, over a slow line.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a call to the relay failed.
@@ -165,6 +168,40 @@ impl Operator {
         Ok(())
     }
 
+    /// Begins a GET whose answer may be long.
+    pub async fn download(&self, session: &Session, path: &str) -> Result<Response, OperatorError> {
+        let request = self
+            .http
+            .get(self.path(path))
+            .timeout(DOWNLOAD_TIMEOUT)
+            .bearer_auth(session.token.as_str());
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| self.no_answer(&error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let body = answer
+            .bytes()
+            .await
+            .map_err(|error| self.no_answer(&error))?;
+        Err(refused("GET", status, &body))
+    }
+
+    /// The next piece of a long answer; none at its end.
+    pub async fn next_chunk(&self, answer: &mut Response) -> Result<Option<Bytes>, OperatorError> {
+        answer.chunk().await.map_err(|error| self.no_answer(&error))
+    }
+
+    fn no_answer(&self, error: &reqwest::Error) -> OperatorError {
+        OperatorError::NoAnswer {
+            url: self.url.clone(),
+            why: with_causes(error),
+        }
+    }
+
     fn path(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
@@ -174,27 +211,19 @@ impl Operator {
         call: &'static str,
         request: RequestBuilder,
     ) -> Result<Value, OperatorError> {
-        let no_answer = |error: reqwest::Error| OperatorError::NoAnswer {
-            url: self.url.clone(),
-            why: with_causes(&error),
-        };
-        let answer = request.send().await.map_err(no_answer)?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| self.no_answer(&error))?;
         let status = answer.status();
-        let body = answer.bytes().await.map_err(no_answer)?;
-        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let body = answer
+            .bytes()
+            .await
+            .map_err(|error| self.no_answer(&error))?;
         if status.is_success() {
-            return Ok(value);
+            return Ok(serde_json::from_slice(&body).unwrap_or_default());
         }
-        let message = match value.get("error") {
-            Some(Value::String(message)) => message.clone(),
-            Some(other) => other.to_string(),
-            None => String::new(),
-        };
-        Err(OperatorError::Refused {
-            call,
-            status: status.as_u16(),
-            message,
-        })
+        Err(refused(call, status, &body))
     }
 
     fn text(
@@ -212,6 +241,20 @@ impl Operator {
                 field,
                 url: self.url.clone(),
             })
+    }
+}
+
+fn refused(call: &'static str, status: StatusCode, body: &[u8]) -> OperatorError {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = match value.get("error") {
+        Some(Value::String(message)) => message.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    OperatorError::Refused {
+        call,
+        status: status.as_u16(),
+        message,
     }
 }
 

@@ -84,6 +84,12 @@ pub(super) fn load(loader: &mut Loader) -> Settings {
         "how long dead letters are kept",
     );
     seconds(
+        "EKHO_EVENT_RETENTION_SECONDS",
+        &mut settings.event_retention_ms,
+        1..=100 * YEAR_SECONDS,
+        "how long events of the audit log are kept",
+    );
+    seconds(
         "EKHO_IDEMPOTENCY_SECONDS",
         &mut settings.idempotency_ms,
         1..=YEAR_SECONDS,

@@ -11,6 +11,7 @@ pub mod access;
 mod action;
 mod agent;
 mod apply;
+mod audit;
 mod auth;
 mod conversation;
 mod delivery;

@@ -12,6 +12,7 @@ use ekho_storage::tables::{FleetNo, settings};
 use super::access::{self, Principal};
 use super::agent::{self, HoldOrder};
 use super::apply::Apply;
+use super::audit;
 use super::command::{Bootstrap, OperatorRequest};
 use super::outcome::{Outcome, Refusal};
 use super::session::{self, NewApiToken};
@@ -49,6 +50,7 @@ pub(crate) fn bootstrap(
         created_ms: now,
     };
     operator::put(apply.txn, no, &owner);
+    audit::watch(apply, no);
     let resource = Resource::Other("fleet".into(), fleet.id);
     apply.record(
         no,

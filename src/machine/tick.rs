@@ -12,6 +12,7 @@ use ekho_storage::tables::{
 
 use super::agent;
 use super::apply::Apply;
+use super::audit;
 use super::delivery::Slot;
 use super::outcome::Outcome;
 
@@ -88,6 +89,7 @@ fn handle(apply: &mut Apply<'_>, due_ms: u64, entry: &Due) -> Result<(), Storage
             }
             Ok(())
         }
+        Due::Events { fleet } => audit::events_due(apply, *fleet),
         Due::Login(source) => {
             login::delete(apply.txn, source);
             Ok(())

@@ -4,6 +4,7 @@ pub mod actions;
 pub mod agents;
 pub mod conversations;
 pub mod error;
+pub mod events;
 pub mod inbox;
 pub mod messages;
 pub mod operators;

@@ -303,6 +303,88 @@ async fn a_token_from_the_command_line_admits_one_agent() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_is_exported_and_proved() {
+    let relay = shared().await;
+    let operator = relay.operator().await;
+    let [agent] = relay.agents(["audited"]).await;
+    operator.order(&agent, "pause").await;
+    operator.order(&agent, "resume").await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.jsonl");
+    let path = file.to_str().unwrap();
+    let exported = done(relay.run(["audit", "export", "--out", path]));
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let paused = lines
+        .iter()
+        .find(|line| {
+            line["event_type"] == "agent.pause" && line["resource_id"] == agent.id.as_str()
+        })
+        .unwrap_or_else(|| panic!("no pause in {text}"));
+    assert_eq!(paused["actor_kind"], "operator");
+    assert!(
+        paused["request_id"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("req_"))
+    );
+    assert_eq!(paused["payload"]["reason"], "test pause");
+    let head = lines[lines.len() - 1]["head_hash"]
+        .as_str()
+        .unwrap()
+        .to_string();
+    assert!(all(&exported).contains(&head));
+
+    let intact = done(
+        ekho(["audit", "verify", path, "--head", &head])
+            .output()
+            .unwrap(),
+    );
+    assert!(out(&intact).starts_with("intact: "), "{}", out(&intact));
+    // The same log later still begins with it.
+    let seq = paused["seq"].as_u64().unwrap();
+    let from = seq.to_string();
+    let rest = dir.path().join("rest.jsonl");
+    done(relay.run([
+        "audit",
+        "export",
+        "--from",
+        &from,
+        "--out",
+        rest.to_str().unwrap(),
+    ]));
+    done(
+        ekho(["audit", "verify", rest.to_str().unwrap()])
+            .output()
+            .unwrap(),
+    );
+
+    let ours = text
+        .lines()
+        .find(|line| line.contains(&agent.id) && line.contains("test pause"));
+    let ours = ours.unwrap();
+    let altered = text.replace(ours, &ours.replace("test pause", "test peace"));
+    fs::write(&file, altered).unwrap();
+    let broken = ekho(["audit", "verify", path]).output().unwrap();
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(
+        out(&broken).contains("payload is not what the record says"),
+        "{}",
+        all(&broken)
+    );
+    let broken = ekho(["audit", "verify", path, "--json"]).output().unwrap();
+    let json: Value = serde_json::from_slice(&broken.stdout).unwrap();
+    assert_eq!(
+        (&json["intact"], &json["seq"]),
+        (&Value::Bool(false), &Value::from(seq))
+    );
+    let answer = operator.get("/v1/operator/audit/export?from=0").await;
+    answer.invalid("from");
+}
+
 #[test]
 fn version_and_help() {
     let version = env!("CARGO_PKG_VERSION");
@@ -317,7 +399,7 @@ fn version_and_help() {
     assert_eq!(json["version"], version);
     let help = out(&done(ekho(["--help"]).output().unwrap()));
     for command in [
-        "serve", "setup", "doctor", "config", "token", "bench", "version",
+        "serve", "setup", "doctor", "config", "token", "audit", "bench", "version",
     ] {
         assert!(help.contains(command), "{command}: {help}");
         done(ekho([command, "--help"]).output().unwrap());

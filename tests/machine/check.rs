@@ -262,6 +262,7 @@ impl Found {
                     .unwrap()
                     .is_some_and(|token| token.expires_ms == *at),
                 Due::DeadLetter { seq, .. } => letters.insert(*seq),
+                Due::Events { .. } => true,
                 Due::Login(source) => login::get(read, source).unwrap().until_ms == *at,
                 Due::Notice {
                     agent,

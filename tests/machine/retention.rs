@@ -6,6 +6,7 @@ use ekho_storage::tables::agent;
 use ekho_storage::tables::counter::Counter;
 use ekho_storage::tables::dead_letter;
 use ekho_storage::tables::delivery;
+use ekho_storage::tables::event;
 use ekho_storage::tables::message::{self, Recipient};
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::{Cf, Key, Read};
@@ -207,6 +208,54 @@ fn a_large_fan_out_is_removed_in_bounded_steps_and_completely() {
     assert_eq!(left, 0, "participants of the conversation included");
 }
 
+/// What is left of the audit log still proves itself.
+#[test]
+fn old_events_go_and_the_chain_holds() {
+    let mut relay = Relay::with(Settings {
+        event_retention_ms: 10 * DAY,
+        ..Settings::default()
+    });
+    let (writer, reviewer) = relay.pair();
+    relay.recount = false;
+    for _ in 0..400 {
+        relay.sent(&writer, &reviewer);
+        let taken = relay.take(&reviewer);
+        relay.ack(&reviewer, taken[0]);
+        relay.wait(2 * MINUTE);
+    }
+    relay.pass(DAY);
+    let before = event::list(&relay.txn, FLEET, 0, 10_000).unwrap();
+    assert!(before.len() > 1200);
+    let half_ms = before[600].event().unwrap().at_ms + 10 * DAY;
+    relay.wait(half_ms - relay.now_ms);
+    // A look a day at least, each in steps.
+    for _ in 0..10 {
+        relay.tick();
+        relay.wait(MINUTE);
+    }
+    let (anchor, mut hash) = event::anchor(&relay.txn, FLEET).unwrap();
+    assert!((600..620).contains(&anchor), "{anchor}");
+    let left = event::list(&relay.txn, FLEET, 0, 10_000).unwrap();
+    assert_eq!(left[0].seq, anchor + 1);
+    for stored in &left {
+        hash = event::link(&hash, stored.seq, &stored.record);
+        assert_eq!(hash, stored.hash);
+    }
+    assert_eq!(event::head(&relay.txn, FLEET).unwrap(), hash);
+    relay.pass(11 * DAY);
+    relay.pass(DAY);
+    assert_eq!(event::list(&relay.txn, FLEET, 0, 10).unwrap(), []);
+    // And the next one goes on from there.
+    relay.sent(&writer, &reviewer);
+    let next = event::list(&relay.txn, FLEET, 0, 10).unwrap();
+    let (anchor, before) = event::anchor(&relay.txn, FLEET).unwrap();
+    assert_eq!(next[0].seq, anchor + 1);
+    assert_eq!(
+        event::link(&before, next[0].seq, &next[0].record),
+        next[0].hash
+    );
+}
+
 /// Bounded records of other kinds go when their time comes, too.
 #[test]
 fn an_idle_fleet_keeps_nothing_but_what_it_is() {
@@ -239,7 +288,11 @@ fn an_idle_fleet_keeps_nothing_but_what_it_is() {
     relay.token();
     relay.pass(8 * DAY);
     let due = relay.txn.scan(Cf::Due, &[], &[0xff; 64], 10).unwrap();
-    assert_eq!(due, [], "nothing will happen any more");
+    assert_eq!(
+        due.len(),
+        1,
+        "nothing will happen any more, but a look at the audit log: {due:?}"
+    );
     assert_eq!(rows(&relay), 0);
     let queue = relay.txn.scan(Cf::Queue, &[], &[0xff; 64], 10).unwrap();
     assert!(queue.len() <= 2, "an inbox each: {queue:?}");

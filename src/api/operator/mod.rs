@@ -2,6 +2,7 @@
 
 mod agents;
 mod approvals;
+mod audit;
 mod operators;
 mod session;
 mod settings;
@@ -27,6 +28,8 @@ pub fn router() -> Router<App> {
         )
         .route("/v1/operator/sessions/{id}", delete(session::end))
         .route("/v1/operator/tokens", post(session::create_api_token))
+        .route("/v1/operator/audit", get(audit::head))
+        .route("/v1/operator/audit/export", get(audit::export))
         .route(
             "/v1/operator/operators",
             get(operators::list).post(operators::create),

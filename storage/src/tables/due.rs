@@ -92,6 +92,11 @@ pub enum Due {
         /// Its number.
         seq: u64,
     },
+    /// The oldest events of the audit log may have outlived their time.
+    Events {
+        /// Fleet.
+        fleet: FleetNo,
+    },
     /// Failed sign-ins are forgotten.
     Login(login::Source),
     /// A stall is forgotten.
@@ -138,6 +143,7 @@ fn key(due_ms: TimeMs, due: &Due) -> Key {
         } => key.u8(12).u32(*fleet).u32(*agent).text(conversation),
         Due::Login(login::Source::Account(fleet, email)) => key.u8(13).u32(*fleet).text(email),
         Due::Login(login::Source::Address(address)) => key.u8(14).text(address),
+        Due::Events { fleet } => key.u8(15).u32(*fleet),
     }
 }
 
@@ -205,6 +211,7 @@ fn parse(bytes: &[u8]) -> Result<(TimeMs, Due), StorageError> {
         },
         13 => Due::Login(login::Source::Account(key.u32()?, key.text()?.into())),
         14 => Due::Login(login::Source::Address(key.text()?.into())),
+        15 => Due::Events { fleet: key.u32()? },
         kind => {
             return Err(StorageError::Corrupt {
                 table: "due",

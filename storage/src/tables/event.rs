@@ -245,6 +245,27 @@ pub fn head(read: &impl Read, fleet: FleetNo) -> Result<Hash, StorageError> {
     found.map_or(Ok(GENESIS), |bytes| hash(&bytes))
 }
 
+/// The newest event that was removed after its time, with its hash: what is left follows it.
+/// Number 0 before anything was removed.
+pub fn anchor(read: &impl Read, fleet: FleetNo) -> Result<(u64, Hash), StorageError> {
+    let key = Key::table(meta::EVENT_ANCHOR).u32(fleet);
+    let Some(bytes) = read.get(Cf::Meta, key.bytes())? else {
+        return Ok((0, GENESIS));
+    };
+    let mut reader = KeyReader::new("event anchor", &bytes);
+    Ok((reader.u64()?, hash(reader.rest())?))
+}
+
+/// Removes the oldest events, which these must be. The chain goes on from the last of them.
+pub fn remove(txn: &mut Txn, fleet: FleetNo, oldest: &[Stored]) {
+    let Some(last) = oldest.last() else { return };
+    for stored in oldest {
+        txn.delete(Cf::Event, key(fleet, stored.seq));
+    }
+    let anchor = [last.seq.to_be_bytes().as_slice(), &last.hash].concat();
+    txn.put(Cf::Meta, Key::table(meta::EVENT_ANCHOR).u32(fleet), anchor);
+}
+
 /// Appends an event and returns its number.
 pub fn append(txn: &mut Txn, fleet: FleetNo, event: &Event) -> Result<u64, StorageError> {
     let seq = sequence::next(txn, fleet, Sequence::Event)?;

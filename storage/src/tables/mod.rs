@@ -67,6 +67,7 @@ pub(crate) mod meta {
     pub const AGENT_LIVE: u8 = 5;
     pub const AGENT_RATE: u8 = 6;
     pub const EVENT_HEAD: u8 = 7;
+    pub const EVENT_ANCHOR: u8 = 8;
 }
 
 /// Implements [`Record`](crate::Record) in its first version.

@@ -37,6 +37,8 @@ pub struct Settings {
     pub message_retention_ms: u64,
     /// How long dead letters are kept.
     pub dead_letter_retention_ms: u64,
+    /// How long events of the audit log are kept.
+    pub event_retention_ms: u64,
     /// How long an idempotency key is remembered.
     pub idempotency_ms: u64,
     /// How long an enrolment token can be used.
@@ -75,6 +77,7 @@ impl Default for Settings {
             poll_interval_ms: 5 * SECOND,
             message_retention_ms: 7 * DAY,
             dead_letter_retention_ms: 30 * DAY,
+            event_retention_ms: 90 * DAY,
             idempotency_ms: DAY,
             enrollment_token_ms: HOUR,
             session_ms: 12 * HOUR,
@@ -148,6 +151,12 @@ impl Settings {
             (
                 "dead_letter_retention_ms",
                 self.dead_letter_retention_ms,
+                SECOND,
+                100 * YEAR,
+            ),
+            (
+                "event_retention_ms",
+                self.event_retention_ms,
                 SECOND,
                 100 * YEAR,
             ),
