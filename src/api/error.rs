@@ -154,6 +154,10 @@ impl From<Refusal> for ApiError {
                 &format!("this needs the scope {}", scope.as_str()),
             )
             .with("scope", scope.as_str()),
+            Refusal::PolicyDenied(name) => {
+                new(StatusCode::FORBIDDEN, "policy_denied", "blocked by policy")
+                    .with("policy", name)
+            }
             Refusal::LoginOnly => new(
                 StatusCode::FORBIDDEN,
                 "login_only",

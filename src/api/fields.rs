@@ -244,6 +244,20 @@ impl<'a> Fields<'a> {
         Some(raw.get())
     }
 
+    /// Names of all fields, in the order given.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.entries.0.iter().map(|(name, _)| name.to_string());
+        names.collect()
+    }
+
+    /// A text, or a list of texts.
+    pub fn text_or_texts(&mut self, name: &str, max_items: usize, max_bytes: usize) -> Vec<String> {
+        match self.raw(name).is_some_and(|raw| raw.get().starts_with('"')) {
+            true => vec![self.text(name, max_bytes)],
+            false => self.texts(name, max_items, max_bytes),
+        }
+    }
+
     /// A list of texts.
     pub fn texts(&mut self, name: &str, max_items: usize, max_bytes: usize) -> Vec<String> {
         let Some(items): Option<Vec<Name<'a>>> = self.typed(name, "a list of strings") else {

@@ -11,6 +11,7 @@ use ekho_storage::tables::agent::HoldKind;
 use ekho_storage::tables::approval::Risk;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
 use ekho_storage::tables::operator::{Role, Scopes};
+use ekho_storage::tables::policy::Draft;
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
 
@@ -440,6 +441,27 @@ pub enum OperatorRequest {
         scopes: Scopes,
         /// When it ends; none for never.
         expires_ms: Option<TimeMs>,
+    },
+    /// Make a policy, or a new version of one.
+    PutPolicy {
+        /// Public id.
+        policy_id: String,
+        /// What it says.
+        draft: Draft,
+        /// Whether there is none under this id yet.
+        is_new: bool,
+    },
+    /// Remove a policy.
+    DeletePolicy {
+        /// Public id.
+        policy_id: String,
+    },
+    /// Make an old version of a policy the newest.
+    RollBackPolicy {
+        /// Public id.
+        policy_id: String,
+        /// Which version.
+        version: u32,
     },
 }
 

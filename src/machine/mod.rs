@@ -5,6 +5,7 @@
 
 pub mod command;
 pub mod outcome;
+pub mod policy;
 
 pub mod access;
 
@@ -21,8 +22,11 @@ mod send;
 mod session;
 mod tick;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ekho_raft::{ApplyError, Machine, Stamp};
+use ekho_storage::tables::policy::Policy;
 use ekho_storage::tables::settings::{self, Settings};
 use ekho_storage::tables::system::{self, System};
 use ekho_storage::tables::{AgentNo, FleetNo};
@@ -44,6 +48,8 @@ pub struct Effects {
     /// The system row and the settings as this batch left them, so that each command of a batch
     /// need not decode them again.
     hot: Option<(System, Settings)>,
+    /// The policies of the fleet last asked about, in their order.
+    policies: Option<(FleetNo, Arc<[Policy]>)>,
 }
 
 /// Receives what follows a batch. Called on the apply thread; must not block.

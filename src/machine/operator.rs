@@ -15,6 +15,7 @@ use super::apply::Apply;
 use super::audit;
 use super::command::{Bootstrap, OperatorRequest};
 use super::outcome::{Outcome, Refusal};
+use super::policy;
 use super::session::{self, NewApiToken};
 
 /// Operators of a fleet.
@@ -176,6 +177,15 @@ pub(crate) fn order(
             current_hash,
             new_hash,
         } => session::change_password(apply, &by, &current_hash, new_hash),
+        OperatorRequest::PutPolicy {
+            policy_id,
+            draft,
+            is_new,
+        } => policy::put(apply, &by, policy_id, draft, is_new),
+        OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
+        OperatorRequest::RollBackPolicy { policy_id, version } => {
+            policy::roll_back(apply, &by, policy_id, version)
+        }
         OperatorRequest::CreateApiToken {
             token_hash,
             id,

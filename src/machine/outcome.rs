@@ -174,6 +174,8 @@ pub enum Refusal {
     Forbidden(Scope),
     /// Only a person who signed in may do this, no API token.
     LoginOnly,
+    /// The policy with this name denies the message.
+    PolicyDenied(String),
     /// Too many failed tries to sign in.
     LockedOut {
         /// When the next try is looked at.

@@ -18,6 +18,7 @@ use super::apply::Apply;
 use super::command::{NewMessage, Schedule};
 use super::delivery::{close_approval, make};
 use super::outcome::{HeldStatus, Outcome, RateState, Refusal, Sent};
+use super::policy;
 
 /// Ids of rooms begin like this; a conversation under such an id belongs to the room.
 pub const ROOM_PREFIX: &str = "room_";
@@ -69,6 +70,10 @@ fn send_one(
         }));
     }
     let recipients = match recipients(apply, sender, &new)? {
+        Ok(recipients) => recipients,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let recipients = match policy::permitted(apply, sender, &new, recipients)? {
         Ok(recipients) => recipients,
         Err(refusal) => return Ok(Err(refusal)),
     };

@@ -8,6 +8,7 @@ pub mod events;
 pub mod inbox;
 pub mod messages;
 pub mod operators;
+pub mod policies;
 pub mod sessions;
 
 use std::sync::Arc;

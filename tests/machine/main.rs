@@ -20,6 +20,7 @@ mod heartbeats;
 mod holds;
 mod inbox;
 mod operators;
+mod policies;
 mod property;
 mod rate;
 mod retention;

@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod operators;
+mod policies;
 mod session;
 mod settings;
 mod signed_in;
@@ -71,4 +72,5 @@ pub fn router() -> Router<App> {
             "/v1/operator/settings",
             get(settings::show).put(settings::change),
         )
+        .merge(policies::router())
 }

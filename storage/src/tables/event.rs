@@ -129,6 +129,8 @@ pub enum EventKind {
     RoomCreated,
     /// fleet.created
     FleetCreated,
+    /// message.policy_would_deny
+    MessagePolicyWouldDeny,
     /// operator.created
     OperatorCreated,
     /// operator.updated
@@ -184,6 +186,7 @@ impl EventKind {
             EventKind::SettingsChanged => "settings.changed",
             EventKind::RoomCreated => "room.created",
             EventKind::FleetCreated => "fleet.created",
+            EventKind::MessagePolicyWouldDeny => "message.policy_would_deny",
             EventKind::OperatorCreated => "operator.created",
             EventKind::OperatorUpdated => "operator.updated",
             EventKind::OperatorDeleted => "operator.deleted",

@@ -21,6 +21,7 @@ pub mod message;
 pub mod nonce;
 pub mod notice;
 pub mod operator;
+pub mod policy;
 pub mod rate;
 pub mod room;
 pub mod sequence;
@@ -56,6 +57,8 @@ pub(crate) mod registry {
     pub const OPERATOR_BY_EMAIL: u8 = 19;
     pub const SESSION_BY_OPERATOR: u8 = 20;
     pub const LOGIN_FAILURES: u8 = 21;
+    pub const POLICY: u8 = 22;
+    pub const POLICY_VERSION: u8 = 23;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).
@@ -68,6 +71,7 @@ pub(crate) mod meta {
     pub const AGENT_RATE: u8 = 6;
     pub const EVENT_HEAD: u8 = 7;
     pub const EVENT_ANCHOR: u8 = 8;
+    pub const POLICIES: u8 = 9;
 }
 
 /// Implements [`Record`](crate::Record) in its first version.

@@ -18,6 +18,7 @@ use ekho_storage::tables::login::Failures;
 use ekho_storage::tables::message::{Envelope, Message, MessageState, Priority, Recipient};
 use ekho_storage::tables::notice::Notice;
 use ekho_storage::tables::operator::{Operator, Role, Scope, Scopes};
+use ekho_storage::tables::policy::{Action, Conditions, Draft, Policy};
 use ekho_storage::tables::rate::RateWindow;
 use ekho_storage::tables::room::Room;
 use ekho_storage::tables::session::{Origin, Session};
@@ -96,6 +97,7 @@ pub fn all() -> Vec<Entry> {
             ],
         ),
         entry(1, vec![room()]),
+        entry(1, policies()),
         entry(1, sessions()),
         entry(
             1,
@@ -446,6 +448,44 @@ fn operators() -> Vec<Operator> {
             created_ms: NOW_MS,
         })
         .to_vec()
+}
+
+fn policies() -> Vec<Policy> {
+    let plain = Policy {
+        id: "pol_1".into(),
+        version: 1,
+        draft: Draft {
+            name: "all are welcome".into(),
+            scope_agent: None,
+            action: Action::Allow,
+            conditions: Conditions::default(),
+            enabled: true,
+            dry_run: false,
+            priority: 100,
+        },
+        created_ms: NOW_MS,
+        updated_ms: NOW_MS,
+        updated_by: "opr_1".into(),
+    };
+    let full = Policy {
+        version: 7,
+        draft: Draft {
+            name: "no shouting".into(),
+            scope_agent: Some("agent_1".into()),
+            action: Action::Deny,
+            conditions: Conditions {
+                sender_agent_id: Some(vec!["agent_1".into()]),
+                recipient_agent_id: Some(vec!["agent_2".into(), "agent_3".into()]),
+                message_type: Some(vec!["alert".into()]),
+                priority: Some(vec![Priority::High, Priority::Urgent]),
+            },
+            enabled: false,
+            dry_run: true,
+            priority: 1_000_000,
+        },
+        ..plain.clone()
+    };
+    vec![plain, full]
 }
 
 fn sessions() -> Vec<Session> {

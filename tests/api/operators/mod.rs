@@ -4,5 +4,6 @@ mod agents;
 mod approvals;
 mod holds;
 mod people;
+mod policies;
 mod sessions;
 mod settings;
