@@ -86,6 +86,9 @@ impl OperatorRequest {
             | OperatorRequest::Resume { .. }
             | OperatorRequest::Revoke { .. } => Need::Scope(Scope::Agents),
             OperatorRequest::DecideApproval { .. } => Need::Scope(Scope::Approvals),
+            OperatorRequest::Redrive { .. } | OperatorRequest::Purge { .. } => {
+                Need::Scope(Scope::Messages)
+            }
             OperatorRequest::PutPolicy { .. }
             | OperatorRequest::DeletePolicy { .. }
             | OperatorRequest::RollBackPolicy { .. } => Need::Scope(Scope::Policies),

@@ -456,6 +456,16 @@ pub enum OperatorRequest {
         /// Public id.
         policy_id: String,
     },
+    /// Put dead letters back into their inboxes.
+    Redrive {
+        /// Their numbers.
+        dead_letters: Vec<u64>,
+    },
+    /// Throw dead letters away.
+    Purge {
+        /// Their numbers.
+        dead_letters: Vec<u64>,
+    },
     /// Make an old version of a policy the newest.
     RollBackPolicy {
         /// Public id.

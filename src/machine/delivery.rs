@@ -238,6 +238,7 @@ impl Slot {
         let sender = message::get(apply.txn, self.fleet, self.delivery.message)?
             .map_or(0, |message| message.sender);
         let number = sequence::next(apply.txn, self.fleet, Sequence::DeadLetter)?;
+        let until_ms = apply.now() + apply.settings.dead_letter_retention_ms;
         let letter = DeadLetter {
             message: self.delivery.message,
             recipient: self.agent,
@@ -246,9 +247,9 @@ impl Slot {
             retry_count: self.delivery.retries,
             failure_reason: reason.to_string(),
             at_ms: apply.now(),
+            until_ms,
         };
         dead_letter::put(apply.txn, self.fleet, number, &letter);
-        let until_ms = apply.now() + apply.settings.dead_letter_retention_ms;
         due::put(
             apply.txn,
             until_ms,
@@ -362,7 +363,13 @@ pub(crate) fn message_done(
         fleet,
         message: message.uuid,
     };
-    due::put(apply.txn, apply.now() + keep_ms, &retention);
+    let until_ms = apply.now() + keep_ms;
+    due::put(apply.txn, until_ms, &retention);
+    if dead {
+        let mut stored = message.clone();
+        stored.dead_until_ms = until_ms;
+        message::put(apply.txn, fleet, &stored);
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod apply;
 mod audit;
 mod auth;
 mod conversation;
+mod dead_letter;
 mod delivery;
 mod inbox;
 mod operator;

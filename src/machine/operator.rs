@@ -14,6 +14,7 @@ use super::agent::{self, HoldOrder};
 use super::apply::Apply;
 use super::audit;
 use super::command::{Bootstrap, OperatorRequest};
+use super::dead_letter;
 use super::outcome::{Outcome, Refusal};
 use super::policy;
 use super::session::{self, NewApiToken};
@@ -182,6 +183,10 @@ pub(crate) fn order(
             draft,
             is_new,
         } => policy::put(apply, &by, policy_id, draft, is_new),
+        OperatorRequest::Redrive { dead_letters } => {
+            dead_letter::redrive(apply, &by, &dead_letters)
+        }
+        OperatorRequest::Purge { dead_letters } => dead_letter::purge(apply, &by, &dead_letters),
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {
             policy::roll_back(apply, &by, policy_id, version)

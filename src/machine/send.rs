@@ -122,6 +122,7 @@ fn send_one(
         delivery_count: recipients.len() as u32,
         open: recipients.len() as u32,
         dead: false,
+        dead_until_ms: 0,
     };
     conversation::put_message(apply.txn, fleet, &stored.conversation_id, seq, stored.uuid);
     conversation::put_participant(apply.txn, fleet, &stored.conversation_id, sender.no)?;

@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod agents;
 pub mod conversations;
+pub mod dead_letters;
 pub mod error;
 pub mod events;
 pub mod inbox;

@@ -111,6 +111,7 @@ fn redelivery_follows_the_schedule_and_ends_as_a_dead_letter() {
         retry_count: 5,
         failure_reason: "max_retries_exceeded".into(),
         at_ms: relay.now_ms,
+        until_ms: relay.now_ms + 30 * DAY,
     };
     assert_eq!(letter, expected);
     assert_eq!(relay.count(Counter::DeadLetters), 1);

@@ -14,6 +14,7 @@ mod access;
 mod actions;
 mod conversations;
 mod credentials;
+mod dead_letters;
 mod delivery;
 mod determinism;
 mod heartbeats;

@@ -3,6 +3,7 @@
 mod agents;
 mod approvals;
 mod audit;
+mod dead_letters;
 mod operators;
 mod policies;
 mod session;
@@ -73,4 +74,5 @@ pub fn router() -> Router<App> {
             get(settings::show).put(settings::change),
         )
         .merge(policies::router())
+        .merge(dead_letters::router())
 }

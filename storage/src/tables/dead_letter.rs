@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use super::{AgentNo, FleetNo, TimeMs, record};
-use crate::{Cf, Key, Read, StorageError, Txn};
+use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode};
 
 const TABLE: u8 = 3;
 
@@ -24,6 +24,8 @@ pub struct DeadLetter {
     pub failure_reason: String,
     /// When.
     pub at_ms: TimeMs,
+    /// When it is removed.
+    pub until_ms: TimeMs,
 }
 record!(DeadLetter, "dead_letter");
 
@@ -34,6 +36,24 @@ fn key(fleet: FleetNo, seq: u64) -> Key {
 /// The dead letter with this number.
 pub fn get(read: &impl Read, fleet: FleetNo, seq: u64) -> Result<Option<DeadLetter>, StorageError> {
     read.record(Cf::Delivery, key(fleet, seq).bytes())
+}
+
+/// Dead letters with a number below `before`, newest first, at most `limit`.
+pub fn list_rev(
+    read: &impl Read,
+    fleet: FleetNo,
+    before: u64,
+    limit: usize,
+) -> Result<Vec<(u64, DeadLetter)>, StorageError> {
+    let (lower, upper) = (key(fleet, 0), key(fleet, before));
+    read.scan_rev(Cf::Delivery, lower.bytes(), upper.bytes(), limit)?
+        .iter()
+        .map(|(key, value)| {
+            let mut reader = KeyReader::new("dead letter", key);
+            let (_, _) = (reader.u8()?, reader.u32()?);
+            Ok((reader.u64()?, decode(value)?))
+        })
+        .collect()
 }
 
 /// Writes a dead letter.

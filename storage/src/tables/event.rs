@@ -129,6 +129,10 @@ pub enum EventKind {
     RoomCreated,
     /// fleet.created
     FleetCreated,
+    /// message.redriven
+    MessageRedriven,
+    /// dead_letter.purged
+    DeadLetterPurged,
     /// message.policy_would_deny
     MessagePolicyWouldDeny,
     /// operator.created
@@ -186,6 +190,8 @@ impl EventKind {
             EventKind::SettingsChanged => "settings.changed",
             EventKind::RoomCreated => "room.created",
             EventKind::FleetCreated => "fleet.created",
+            EventKind::MessageRedriven => "message.redriven",
+            EventKind::DeadLetterPurged => "dead_letter.purged",
             EventKind::MessagePolicyWouldDeny => "message.policy_would_deny",
             EventKind::OperatorCreated => "operator.created",
             EventKind::OperatorUpdated => "operator.updated",

@@ -48,6 +48,9 @@ pub struct Message {
     pub open: u32,
     /// Whether a delivery of a message with several recipients was dead-lettered.
     pub dead: bool,
+    /// When the message is removed, where it ended in a dead letter; 0 otherwise. A redrive takes
+    /// it back.
+    pub dead_until_ms: TimeMs,
 }
 record!(Message, "message");
 

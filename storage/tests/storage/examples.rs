@@ -269,6 +269,7 @@ fn dead_letters() -> Vec<DeadLetter> {
         retry_count: 5,
         failure_reason: "max_retries_exceeded".into(),
         at_ms: NOW_MS,
+        until_ms: NOW_MS + 2_592_000_000,
     }]
 }
 
@@ -404,6 +405,7 @@ pub fn messages() -> Vec<Message> {
         delivery_count: 1,
         open: 1,
         dead: false,
+        dead_until_ms: 0,
     };
     let room = Message {
         recipient: Recipient::Group("room_1".into()),
@@ -433,6 +435,7 @@ pub fn messages() -> Vec<Message> {
         priority,
         open: 0,
         dead: true,
+        dead_until_ms: NOW_MS + 2_592_000_000,
         ..room.clone()
     }));
     all

@@ -2,6 +2,7 @@
 
 mod agents;
 mod approvals;
+mod dead_letters;
 mod holds;
 mod people;
 mod policies;

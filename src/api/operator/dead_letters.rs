@@ -1,0 +1,173 @@
+//! Dead letters: looked at, handed out once more, thrown away.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use super::SignedIn;
+use crate::api::fields::{Fields, Invalid};
+use crate::api::path::PathId;
+use crate::api::signed::read_body;
+use crate::api::{ApiError, App};
+use crate::clock::Iso;
+use crate::id;
+use crate::machine::outcome::Refusal;
+use crate::service::dead_letters::{Order, Shown};
+
+const PREFIX: &str = "dl_";
+/// Rows that a page may lie behind; a cursor goes on from anywhere.
+const SKIPPED_MAX: u64 = 10_000;
+/// Ids in one request.
+const IDS_MAX: usize = 100;
+
+pub fn router() -> axum::Router<App> {
+    axum::Router::new()
+        .route("/v1/operator/dead-letters", get(list))
+        .route("/v1/operator/dead-letters/redrive", post(redrive))
+        .route("/v1/operator/dead-letters/purge", post(purge))
+        .route("/v1/operator/dead-letters/{id}", get(detail))
+}
+
+fn view(shown: &Shown) -> Value {
+    let letter = &shown.letter;
+    json!({
+        "id": id::from_number(PREFIX, shown.number),
+        "original_message_id": id::from_uuid("msg_", letter.message),
+        "original_delivery_id": id::delivery(letter.message, letter.recipient),
+        "recipient_agent_id": shown.recipient_id,
+        "sender_agent_id": shown.message.sender_id,
+        "conversation_id": shown.message.conversation_id,
+        "message_type": shown.message.message_type,
+        "retry_count": letter.retry_count,
+        "failure_reason": letter.failure_reason,
+        "dead_lettered_at": Iso(letter.at_ms),
+    })
+}
+
+/// GET /v1/operator/dead-letters: newest first.
+async fn list(
+    State(app): State<App>,
+    operator: SignedIn,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Json<Value>, ApiError> {
+    let number = |name: &str, default: u64, max: u64| match query.get(name) {
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|number| (1..=max).contains(number))
+            .ok_or_else(|| Invalid::field(name, format!("a whole number from 1 to {max}"))),
+        None => Ok(default),
+    };
+    let limit = number("limit", 20, 100)?;
+    let page = number("page", 1, SKIPPED_MAX / limit)?;
+    let before = match query.get("cursor") {
+        Some(cursor) => {
+            parse(cursor).ok_or_else(|| Invalid::field("cursor", "the next_cursor of an answer"))?
+        }
+        None => u64::MAX,
+    };
+    let skip = (page - 1) * limit;
+    let (found, total) = app
+        .service
+        .dead_letters(operator.fleet(), before, skip as usize, limit as usize)
+        .await?;
+    let full = found.len() as u64 == limit;
+    let last = found.last().filter(|_| full);
+    let next_cursor = last.map(|last| id::from_number(PREFIX, last.number));
+    let views: Vec<Value> = found.iter().map(view).collect();
+    Ok(Json(json!({
+        "dead_letters": views,
+        "total": total,
+        "page": page,
+        "limit": limit,
+        "next_cursor": next_cursor,
+    })))
+}
+
+/// The number behind the id of a dead letter.
+fn parse(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix(PREFIX)?;
+    let plain = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    plain
+        .then(|| u64::from_str_radix(digits, 16).ok())
+        .flatten()
+}
+
+/// GET /v1/operator/dead-letters/{id}
+async fn detail(
+    State(app): State<App>,
+    operator: SignedIn,
+    letter_id: PathId,
+) -> Result<Json<Value>, ApiError> {
+    let number = parse(&letter_id.get()?).ok_or(Refusal::NotFound)?;
+    let (shown, body) = app.service.dead_letter(operator.fleet(), number).await?;
+    let mut letter = view(&shown);
+    letter["body"] = serde_json::from_slice(&body).unwrap_or_default();
+    let metadata = shown.message.metadata.as_deref().unwrap_or("{}");
+    letter["metadata"] = serde_json::from_str(metadata).unwrap_or_default();
+    Ok(Json(json!({ "dead_letter": letter })))
+}
+
+/// POST /v1/operator/dead-letters/redrive
+async fn redrive(
+    State(app): State<App>,
+    operator: SignedIn,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let count = order(&app, &operator, Order::Redrive, headers, body).await?;
+    Ok(Json(json!({ "ok": true, "redriven": count })))
+}
+
+/// POST /v1/operator/dead-letters/purge
+async fn purge(
+    State(app): State<App>,
+    operator: SignedIn,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let count = order(&app, &operator, Order::Purge, headers, body).await?;
+    Ok(Json(json!({ "ok": true, "purged": count })))
+}
+
+async fn order(
+    app: &App,
+    operator: &SignedIn,
+    order: Order,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<u64, ApiError> {
+    let body = read_body(&headers, body, app.body_limit_bytes).await?;
+    let mut fields = Fields::parse(&body)?;
+    let all = fields.boolean("all", false);
+    let ids = fields.texts("ids", IDS_MAX, 64);
+    if all != ids.is_empty() {
+        fields.wrong("ids", format!("1 to {IDS_MAX} ids, or \"all\": true"));
+    }
+    let mut numbers = Vec::with_capacity(ids.len());
+    for id in ids {
+        match parse(&id) {
+            Some(number) => numbers.push(number),
+            None => fields.wrong("ids", format!("{id:?} is no id of a dead letter")),
+        }
+    }
+    fields.finish()?;
+    let service = &app.service;
+    Ok(match all {
+        true => {
+            service
+                .order_all_dead_letters(&operator.caller, order)
+                .await?
+        }
+        false => {
+            service
+                .order_dead_letters(&operator.caller, order, numbers)
+                .await?
+        }
+    })
+}

@@ -1,0 +1,136 @@
+//! Dead letters as operators see them.
+
+use ekho_storage::View;
+use ekho_storage::tables::agent::{self, Agent};
+use ekho_storage::tables::counter::{self, Counter};
+use ekho_storage::tables::dead_letter::{self, DeadLetter};
+use ekho_storage::tables::message::{self, Message};
+use ekho_storage::tables::{AgentNo, FleetNo};
+
+use super::operators::Caller;
+use super::{Service, ServiceError};
+use crate::machine::command::OperatorRequest;
+use crate::machine::outcome::{Outcome, Refusal};
+
+/// Dead letters dealt with in one command.
+const STEP: usize = 100;
+
+/// A dead letter with what it is about.
+pub struct Shown {
+    /// Its number.
+    pub number: u64,
+    /// The dead letter.
+    pub letter: DeadLetter,
+    /// The message.
+    pub message: Message,
+    /// Public id of the recipient.
+    pub recipient_id: String,
+}
+
+/// What is to happen to dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Handed out once more.
+    Redrive,
+    /// Thrown away.
+    Purge,
+}
+
+impl Order {
+    fn request(self, dead_letters: Vec<u64>) -> OperatorRequest {
+        match self {
+            Order::Redrive => OperatorRequest::Redrive { dead_letters },
+            Order::Purge => OperatorRequest::Purge { dead_letters },
+        }
+    }
+}
+
+impl Service {
+    /// Dead letters with a number below `before`, newest first, and how many there are.
+    pub async fn dead_letters(
+        &self,
+        fleet: FleetNo,
+        before: u64,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(Vec<Shown>, u64), ServiceError> {
+        let view = self.operator_view().await?;
+        let found = dead_letter::list_rev(&view, fleet, before, skip + limit)?;
+        let mut shown = Vec::with_capacity(limit);
+        for (number, letter) in found.into_iter().skip(skip) {
+            shown.extend(self.shown(&view, fleet, number, letter)?);
+        }
+        let total = counter::get(&view, fleet, Counter::DeadLetters)?;
+        Ok((shown, total))
+    }
+
+    /// One dead letter with its message's body.
+    pub async fn dead_letter(
+        &self,
+        fleet: FleetNo,
+        number: u64,
+    ) -> Result<(Shown, Vec<u8>), ServiceError> {
+        let view = self.operator_view().await?;
+        let letter = dead_letter::get(&view, fleet, number)?.ok_or(Refusal::NotFound)?;
+        let shown = self.shown(&view, fleet, number, letter)?;
+        let shown = shown.ok_or(Refusal::NotFound)?;
+        let body = message::body(&view, fleet, shown.letter.message)?.unwrap_or_default();
+        Ok((shown, body))
+    }
+
+    fn shown(
+        &self,
+        view: &View,
+        fleet: FleetNo,
+        number: u64,
+        letter: DeadLetter,
+    ) -> Result<Option<Shown>, ServiceError> {
+        let id = |no: AgentNo| -> Result<String, ServiceError> {
+            let found: Option<Agent> = agent::get(view, fleet, no)?;
+            Ok(found.map(|agent| agent.id).unwrap_or_default())
+        };
+        // A letter goes before its message does, so that one without is about to go.
+        let Some(message) = message::get(view, fleet, letter.message)? else {
+            return Ok(None);
+        };
+        Ok(Some(Shown {
+            number,
+            recipient_id: id(letter.recipient)?,
+            message,
+            letter,
+        }))
+    }
+
+    /// Redrives or purges these; how many it happened to.
+    pub async fn order_dead_letters(
+        &self,
+        by: &Caller,
+        order: Order,
+        numbers: Vec<u64>,
+    ) -> Result<u64, ServiceError> {
+        match self.order(by, order.request(numbers)).await? {
+            Outcome::Updated(count) => Ok(count),
+            outcome => Err(ServiceError::unexpected(&outcome)),
+        }
+    }
+
+    /// Redrives or purges all there were when it began, step by step; how many it happened to.
+    pub async fn order_all_dead_letters(
+        &self,
+        by: &Caller,
+        order: Order,
+    ) -> Result<u64, ServiceError> {
+        let mut before = u64::MAX;
+        let mut count = 0;
+        loop {
+            let view = self.operator_view().await?;
+            let found = dead_letter::list_rev(&view, by.principal.fleet, before, STEP)?;
+            let numbers: Vec<u64> = found.iter().map(|(number, _)| *number).collect();
+            let Some(last) = numbers.last() else {
+                return Ok(count);
+            };
+            before = *last;
+            count += self.order_dead_letters(by, order, numbers).await?;
+        }
+    }
+}
