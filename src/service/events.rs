@@ -1,10 +1,13 @@
 //! The audit log as people and programs read it.
 
+use ekho_storage::tables::agent::{self, Agent, AgentLive};
+use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::event::{self, Actor, Event, Hash, Resource, Stored};
 use ekho_storage::tables::sequence::{self, Sequence};
-use ekho_storage::tables::{AgentNo, FleetNo, agent, fleet, message};
+use ekho_storage::tables::{AgentNo, FleetNo, fleet, message};
 use ekho_storage::{Read, View};
 
+use super::approvals::Page;
 use super::{Service, ServiceError};
 use crate::id;
 
@@ -38,7 +41,87 @@ pub struct Ends {
     pub head_hash: Hash,
 }
 
+/// Rows that one page looks at, however few match.
+const SCANNED: usize = 1000;
+
+/// What operators look at first.
+pub struct Overview {
+    /// The agents that enrolled last, newest first.
+    pub agents: Vec<(Agent, AgentLive)>,
+    /// Approvals that wait for a decision.
+    pub pending_approvals: u64,
+    /// Deliveries that wait to be handed out.
+    pub queued: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
+    /// Agents in quarantine.
+    pub quarantined: u64,
+    /// Refusals by rate limit in the last 24 hours.
+    pub rate_violations: u64,
+    /// The newest events.
+    pub events: Vec<PublicEvent>,
+}
+
 impl Service {
+    /// Events below this number that are wanted, newest first.
+    pub async fn events(
+        &self,
+        fleet: FleetNo,
+        before: u64,
+        limit: usize,
+        wanted: impl Fn(&PublicEvent) -> bool,
+    ) -> Result<Page<PublicEvent, u64>, ServiceError> {
+        let view = self.operator_view().await?;
+        let found = event::stored_rev(&view, fleet, before, SCANNED)?;
+        let full = found.len() == SCANNED;
+        let mut page = Page {
+            next: found.last().filter(|_| full).map(|last| last.seq),
+            rows: Vec::new(),
+        };
+        let mut last_taken = before;
+        for stored in &found {
+            let event = public(&view, fleet, stored)?;
+            if !wanted(&event) {
+                continue;
+            }
+            if page.rows.len() == limit {
+                page.next = Some(last_taken);
+                break;
+            }
+            last_taken = stored.seq;
+            page.rows.push(event);
+        }
+        Ok(page)
+    }
+
+    /// What operators look at first: counters, and the newest of everything.
+    pub async fn overview(&self, fleet: FleetNo) -> Result<Overview, ServiceError> {
+        const AGENTS: u64 = 10;
+        const EVENTS: usize = 20;
+        let view = self.operator_view().await?;
+        let newest = sequence::last(&view, fleet, Sequence::Agent)?;
+        let mut agents = Vec::new();
+        for no in (1..=newest).rev().take(AGENTS as usize) {
+            if let Some(agent) = agent::get(&view, fleet, no as AgentNo)? {
+                agents.push(self.with_live(&view, agent)?);
+            }
+        }
+        let events = event::stored_rev(&view, fleet, u64::MAX, EVENTS)?;
+        let count = |counter| counter::get(&view, fleet, counter);
+        Ok(Overview {
+            agents,
+            pending_approvals: count(Counter::ApprovalsPending)?,
+            queued: count(Counter::DeliveryQueued)?,
+            dead_letters: count(Counter::DeadLetters)?,
+            quarantined: count(Counter::AgentQuarantined)?,
+            rate_violations: count(Counter::RateViolations)?,
+            events: events
+                .iter()
+                .map(|stored| public(&view, fleet, stored))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
     /// Where the audit log ends now.
     pub async fn audit_ends(&self, fleet: FleetNo) -> Result<(View, Ends), ServiceError> {
         let view = self.operator_view().await?;

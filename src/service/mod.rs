@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod agents;
+pub mod approvals;
 pub mod conversations;
 pub mod dead_letters;
 pub mod error;

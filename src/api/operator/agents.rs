@@ -90,12 +90,12 @@ pub async fn list(
     ))
 }
 
-fn fleet_id(view: &ekho_storage::View, no: u32) -> Result<String, ApiError> {
+pub fn fleet_id(view: &ekho_storage::View, no: u32) -> Result<String, ApiError> {
     let fleet = fleet::get(view, no).map_err(crate::service::ServiceError::from)?;
     Ok(fleet.map(|fleet| fleet.id).unwrap_or_default())
 }
 
-fn agent_view(fleet_id: &str, agent: &Agent, live: &AgentLive) -> Value {
+pub fn agent_view(fleet_id: &str, agent: &Agent, live: &AgentLive) -> Value {
     let reason = match (&agent.hold, agent.auto_hold) {
         (Some(hold), _) => Some(hold.reason.as_str()),
         (None, Some(agent::AutoHold::HeartbeatTimeout)) => Some("heartbeat_timeout"),

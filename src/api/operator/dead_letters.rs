@@ -10,7 +10,8 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::SignedIn;
-use crate::api::fields::{Fields, Invalid};
+use super::list::{ListQuery, number_of};
+use crate::api::fields::Fields;
 use crate::api::path::PathId;
 use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
@@ -20,8 +21,6 @@ use crate::machine::outcome::Refusal;
 use crate::service::dead_letters::{Order, Shown};
 
 const PREFIX: &str = "dl_";
-/// Rows that a page may lie behind; a cursor goes on from anywhere.
-const SKIPPED_MAX: u64 = 10_000;
 /// Ids in one request.
 const IDS_MAX: usize = 100;
 
@@ -55,47 +54,24 @@ async fn list(
     operator: SignedIn,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, ApiError> {
-    let number = |name: &str, default: u64, max: u64| match query.get(name) {
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|number| (1..=max).contains(number))
-            .ok_or_else(|| Invalid::field(name, format!("a whole number from 1 to {max}"))),
-        None => Ok(default),
-    };
-    let limit = number("limit", 20, 100)?;
-    let page = number("page", 1, SKIPPED_MAX / limit)?;
-    let before = match query.get("cursor") {
-        Some(cursor) => {
-            parse(cursor).ok_or_else(|| Invalid::field("cursor", "the next_cursor of an answer"))?
-        }
-        None => u64::MAX,
-    };
-    let skip = (page - 1) * limit;
+    let query = ListQuery::read(query)?;
+    let before = query.cursor(|text| number_of(PREFIX, text))?;
     let (found, total) = app
         .service
-        .dead_letters(operator.fleet(), before, skip as usize, limit as usize)
+        .dead_letters(
+            operator.fleet(),
+            before.unwrap_or(u64::MAX),
+            query.skip(),
+            query.limit,
+        )
         .await?;
-    let full = found.len() as u64 == limit;
+    let full = found.len() == query.limit;
     let last = found.last().filter(|_| full);
     let next_cursor = last.map(|last| id::from_number(PREFIX, last.number));
-    let views: Vec<Value> = found.iter().map(view).collect();
-    Ok(Json(json!({
-        "dead_letters": views,
-        "total": total,
-        "page": page,
-        "limit": limit,
-        "next_cursor": next_cursor,
-    })))
-}
-
-/// The number behind the id of a dead letter.
-fn parse(text: &str) -> Option<u64> {
-    let digits = text.strip_prefix(PREFIX)?;
-    let plain = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    plain
-        .then(|| u64::from_str_radix(digits, 16).ok())
-        .flatten()
+    let views = found.iter().map(view).collect();
+    let mut answer = query.answer("dead_letters", views, next_cursor);
+    answer["total"] = total.into();
+    Ok(Json(answer))
 }
 
 /// GET /v1/operator/dead-letters/{id}
@@ -104,7 +80,7 @@ async fn detail(
     operator: SignedIn,
     letter_id: PathId,
 ) -> Result<Json<Value>, ApiError> {
-    let number = parse(&letter_id.get()?).ok_or(Refusal::NotFound)?;
+    let number = number_of(PREFIX, &letter_id.get()?).ok_or(Refusal::NotFound)?;
     let (shown, body) = app.service.dead_letter(operator.fleet(), number).await?;
     let mut letter = view(&shown);
     letter["body"] = serde_json::from_slice(&body).unwrap_or_default();
@@ -151,7 +127,7 @@ async fn order(
     }
     let mut numbers = Vec::with_capacity(ids.len());
     for id in ids {
-        match parse(&id) {
+        match number_of(PREFIX, &id) {
             Some(number) => numbers.push(number),
             None => fields.wrong("ids", format!("{id:?} is no id of a dead letter")),
         }

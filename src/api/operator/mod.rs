@@ -4,6 +4,8 @@ mod agents;
 mod approvals;
 mod audit;
 mod dead_letters;
+mod events;
+mod list;
 mod operators;
 mod policies;
 mod session;
@@ -61,6 +63,8 @@ pub fn router() -> Router<App> {
             post(agents::quarantine),
         )
         .route("/v1/operator/agents/{id}/revoke", post(agents::revoke))
+        .route("/v1/operator/approvals", get(approvals::list))
+        .route("/v1/operator/approvals/{id}", get(approvals::detail))
         .route(
             "/v1/operator/approvals/{id}/approve",
             post(approvals::approve),
@@ -75,4 +79,5 @@ pub fn router() -> Router<App> {
         )
         .merge(policies::router())
         .merge(dead_letters::router())
+        .merge(events::router())
 }

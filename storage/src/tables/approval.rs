@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use super::{AgentNo, FleetNo, TimeMs, record, registry};
-use crate::{Cf, Key, Read, StorageError, Txn};
+use crate::{Cf, Key, Read, StorageError, Txn, decode};
 
 /// A proposed action, or a message that waits for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -103,6 +103,20 @@ fn key(fleet: FleetNo, uuid: u128) -> Key {
 /// The approval with this UUID.
 pub fn get(read: &impl Read, fleet: FleetNo, uuid: u128) -> Result<Option<Approval>, StorageError> {
     read.record(Cf::Registry, key(fleet, uuid).bytes())
+}
+
+/// Approvals with a UUID below `before`, which is asked before it; newest first, at most `limit`.
+pub fn list_rev(
+    read: &impl Read,
+    fleet: FleetNo,
+    before: u128,
+    limit: usize,
+) -> Result<Vec<Approval>, StorageError> {
+    let (lower, upper) = (key(fleet, 0), key(fleet, before));
+    read.scan_rev(Cf::Registry, lower.bytes(), upper.bytes(), limit)?
+        .iter()
+        .map(|(_, value)| decode(value))
+        .collect()
 }
 
 /// Writes an approval.

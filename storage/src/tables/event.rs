@@ -296,13 +296,23 @@ pub fn list_rev(
     before: u64,
     limit: usize,
 ) -> Result<Vec<(u64, Event)>, StorageError> {
+    stored_rev(read, fleet, before, limit)?
+        .iter()
+        .map(|stored| Ok((stored.seq, stored.event()?)))
+        .collect()
+}
+
+/// The same, as they are stored.
+pub fn stored_rev(
+    read: &impl Read,
+    fleet: FleetNo,
+    before: u64,
+    limit: usize,
+) -> Result<Vec<Stored>, StorageError> {
     let (lower, upper) = (key(fleet, 0), key(fleet, before));
     read.scan_rev(Cf::Event, lower.bytes(), upper.bytes(), limit)?
         .iter()
-        .map(|row| {
-            let stored = stored(row)?;
-            Ok((stored.seq, stored.event()?))
-        })
+        .map(stored)
         .collect()
 }
 

@@ -6,5 +6,6 @@ mod dead_letters;
 mod holds;
 mod people;
 mod policies;
+mod reads;
 mod sessions;
 mod settings;
