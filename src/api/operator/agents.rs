@@ -11,6 +11,7 @@ use ekho_storage::tables::{control, fleet};
 use serde_json::{Value, json};
 
 use super::SignedIn;
+use super::list::ListQuery;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::path::PathId;
 use crate::api::signed::read_body;
@@ -26,25 +27,8 @@ pub async fn list(
     operator: SignedIn,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, ApiError> {
-    let number = |name: &str, default: u64, max: u64| match query.get(name) {
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|number| (1..=max).contains(number))
-            .ok_or_else(|| Invalid::field(name, format!("a whole number from 1 to {max}"))),
-        None => Ok(default),
-    };
-    let (limit, page) = (
-        number("limit", 20, 100)?,
-        number("page", 1, u64::from(u32::MAX))?,
-    );
-    let time = |name: &str| match query.get(name) {
-        Some(text) => crate::clock::parse_iso(text)
-            .map(Some)
-            .ok_or_else(|| Invalid::field(name, "a time in ISO 8601 with an offset")),
-        None => Ok(None),
-    };
-    let (from_ms, to_ms) = (time("dateFrom")?, time("dateTo")?);
+    let query = ListQuery::read(query)?;
+    let (from_ms, to_ms) = (query.time("dateFrom")?, query.time("dateTo")?);
     let view = app.service.operator_view().await?;
     let no = operator.fleet();
     let most = app.service.settings()?.max_agents as usize;
@@ -54,8 +38,8 @@ pub async fn list(
         let status = agent.status(&live).as_str();
         let wanted = from_ms.is_none_or(|from_ms| agent.created_ms >= from_ms)
             && to_ms.is_none_or(|to_ms| agent.created_ms <= to_ms)
-            && query.get("status").is_none_or(|wanted| wanted == status)
-            && query.get("search").is_none_or(|text| {
+            && query.text("status").is_none_or(|wanted| wanted == status)
+            && query.text("search").is_none_or(|text| {
                 let text = text.to_lowercase();
                 agent.display_name.to_lowercase().contains(&text) || agent.id.contains(&text)
             });
@@ -63,7 +47,7 @@ pub async fn list(
             found.push((agent, live));
         }
     }
-    match query.get("sortBy").map(String::as_str) {
+    match query.text("sortBy") {
         Some("display_name") => found.sort_by(|a, b| a.0.display_name.cmp(&b.0.display_name)),
         Some("status") => found.sort_by_key(|(agent, live)| agent.status(live).as_str()),
         Some("last_seen_at") => found.sort_by_key(|(_, live)| live.last_seen_ms),
@@ -73,20 +57,19 @@ pub async fn list(
             return Err(Invalid::field("sortBy", text).into());
         }
     }
-    if query.get("sortOrder").map(String::as_str) == Some("desc") {
+    if query.text("sortOrder") == Some("desc") {
         found.reverse();
     }
     let total = found.len();
     let fleet_id = fleet_id(&view, no)?;
-    let skip = usize::try_from((page - 1).saturating_mul(limit)).unwrap_or(usize::MAX);
     let agents: Vec<Value> = found
         .iter()
-        .skip(skip)
-        .take(limit as usize)
+        .skip(query.skip())
+        .take(query.limit)
         .map(|(agent, live)| agent_view(&fleet_id, agent, live))
         .collect();
     Ok(Json(
-        json!({ "agents": agents, "total": total, "page": page, "limit": limit }),
+        json!({ "agents": agents, "total": total, "page": query.page, "limit": query.limit }),
     ))
 }
 

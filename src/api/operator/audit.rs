@@ -154,6 +154,11 @@ async fn next_page(mut rest: Rest) -> Option<(Result<Bytes, Infallible>, Rest)> 
 
 fn page(rest: &Rest) -> Result<Vec<(u64, String)>, ServiceError> {
     let found = event::list(&rest.view, rest.fleet, rest.next, PAGE)?;
+    // Their time may have come while the export was on its way.
+    if found.first().is_some_and(|first| first.seq != rest.next) {
+        let why = format!("event {} was removed meanwhile", rest.next);
+        return Err(ServiceError::Internal(why));
+    }
     found
         .iter()
         .take_while(|stored| stored.seq <= rest.ends.head_seq)
