@@ -263,7 +263,8 @@ pub(crate) fn hold(
         redirect_to,
     });
     apply.put_agent(&agent, &live, before)?;
-    put_control(apply, fleet, agent.no, action, &reason, expires_ms)?;
+    let control = Control::new(action, &reason, expires_ms);
+    put_control(apply, fleet, agent.no, control)?;
     let actor = Actor::Operator(operator_id.into());
     let payload = payload(&[("reason", &reason)]);
     apply.record_with(
@@ -320,7 +321,8 @@ pub(crate) fn hold_expired(
     let before = agent.status(&live);
     agent.hold = None;
     apply.put_agent(&agent, &live, before)?;
-    put_control(apply, fleet, no, "resume", "hold expired", None)?;
+    let control = Control::new("resume", "hold expired", None);
+    put_control(apply, fleet, no, control)?;
     apply.record_with(
         fleet,
         EventKind::AgentResume,
@@ -349,7 +351,8 @@ fn lift(
         watch(apply, fleet, no, &mut live);
     }
     apply.put_agent(&agent, &live, before)?;
-    put_control(apply, fleet, no, "resume", reason, expires_ms)?;
+    let control = Control::new("resume", reason, expires_ms);
+    put_control(apply, fleet, no, control)?;
     let payload = payload(&[("reason", reason)]);
     apply.record_with(
         fleet,
@@ -379,22 +382,15 @@ pub(crate) fn put_control(
     apply: &mut Apply<'_>,
     fleet: FleetNo,
     agent: AgentNo,
-    action: &str,
-    reason: &str,
-    expires_ms: Option<TimeMs>,
+    mut control: Control,
 ) -> Result<(), StorageError> {
     /// Controls kept for an agent; the oldest make room.
     const KEPT: usize = 50;
     let seq = sequence::next(apply.txn, fleet, Sequence::Control)?;
-    let expires_ms = expires_ms.map(|at| at.max(apply.now()));
-    let control = Control {
-        action: action.into(),
-        reason: reason.into(),
-        created_ms: apply.now(),
-        expires_ms,
-    };
+    control.created_ms = apply.now();
+    control.expires_ms = control.expires_ms.map(|at| at.max(apply.now()));
     control::put(apply.txn, fleet, agent, seq, &control);
-    if let Some(expires_ms) = expires_ms {
+    if let Some(expires_ms) = control.expires_ms {
         due::put(apply.txn, expires_ms, &Due::Control { fleet, agent, seq });
     }
     for (old, control) in control::list_rev(apply.txn, fleet, agent, KEPT + 8)?

@@ -14,6 +14,7 @@ use ekho_storage::tables::message::{self, Message, MessageState};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
 
+use super::action::resolve;
 use super::apply::Apply;
 
 /// A delivery under change: where it is and what it is.
@@ -327,10 +328,9 @@ pub(crate) fn close_approval(
     if let Some(mut stored) = approval::get(apply.txn, fleet, uuid)?
         && stored.status == ApprovalStatus::Pending
     {
+        resolve(apply, fleet, &mut stored)?;
         stored.status = status;
-        stored.resolved_ms = Some(apply.now());
         approval::put(apply.txn, fleet, &stored);
-        apply.count(fleet, Counter::ApprovalsPending, -1)?;
     }
     Ok(())
 }

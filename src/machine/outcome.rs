@@ -3,6 +3,7 @@
 use bincode::{Decode, Encode};
 use ekho_storage::tables::TimeMs;
 use ekho_storage::tables::agent::AgentStatus;
+use ekho_storage::tables::approval::ApprovalStatus;
 use ekho_storage::tables::operator::Scope;
 
 /// What a command came to.
@@ -73,6 +74,8 @@ pub enum Outcome {
         /// Until when.
         expires_ms: TimeMs,
     },
+    /// An approval's status after an operator spoke about it.
+    Decided(ApprovalStatus),
     /// A tick was done; whether more is due.
     Ticked {
         /// Entries handled.

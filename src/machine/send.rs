@@ -331,6 +331,10 @@ fn request_approval(
         resolved_ms: None,
         resolved_by: None,
         output: None,
+        reason: None,
+        expires_ms: None,
+        first_yes: None,
+        removed_ms: 0,
     };
     approval::put(apply.txn, sender.fleet, &approval);
     apply.count(sender.fleet, Counter::ApprovalsPending, 1)?;

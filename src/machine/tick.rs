@@ -10,6 +10,7 @@ use ekho_storage::tables::{
     FleetNo, control, conversation, floor, idempotency, login, nonce, notice, rate, session, token,
 };
 
+use super::action;
 use super::agent;
 use super::apply::Apply;
 use super::audit;
@@ -89,6 +90,7 @@ fn handle(apply: &mut Apply<'_>, due_ms: u64, entry: &Due) -> Result<(), Storage
             }
             Ok(())
         }
+        Due::Approval { fleet, approval } => action::approval_due(apply, *fleet, *approval),
         Due::Events { fleet } => audit::events_due(apply, *fleet),
         Due::Login(source) => {
             login::delete(apply.txn, source);

@@ -1,14 +1,17 @@
 //! Actions that agents propose, and messages that wait for an operator.
 
 use ekho::machine::command::{
-    ActionResult, AgentRequest, NewMessage, OperatorRequest, Propose, Schedule,
+    ActionResult, AgentRequest, Command, CreateSession, NewMessage, OperatorRequest, Propose,
+    Schedule,
 };
 use ekho::machine::outcome::{Decision, Outcome, Refusal};
 use ekho_storage::tables::approval::{self, Approval, ApprovalStatus, Risk};
 use ekho_storage::tables::control;
 use ekho_storage::tables::counter::Counter;
 use ekho_storage::tables::delivery::DeliveryState;
+use ekho_storage::tables::event::EventKind;
 use ekho_storage::tables::message::{MessageState, Recipient};
+use ekho_storage::tables::operator::Role;
 
 use crate::rig::{FLEET, HOUR, MINUTE, OPERATOR_ID, Peer, Relay};
 
@@ -99,7 +102,7 @@ fn an_operator_decides_once_and_the_agent_is_told() {
     ] {
         propose(&mut relay, &writer, uuid, Risk::High);
         relay.wait(MINUTE);
-        assert_eq!(decide(&mut relay, uuid, approve), Outcome::Done);
+        assert_eq!(decide(&mut relay, uuid, approve), Outcome::Decided(status));
         let approval = stored(&relay, uuid);
         assert_eq!(approval.status, status);
         assert_eq!(approval.resolved_ms, Some(relay.now_ms));
@@ -177,7 +180,10 @@ fn a_message_that_waits_is_released_by_a_yes() {
     relay.pass(5 * MINUTE);
     assert!(relay.take(&reviewer).is_empty());
     relay.wakes.clear();
-    assert_eq!(decide(&mut relay, approval, true), Outcome::Done);
+    assert_eq!(
+        decide(&mut relay, approval, true),
+        Outcome::Decided(ApprovalStatus::Approved)
+    );
     assert_eq!(relay.wakes, [(FLEET, reviewer.no)]);
     assert_eq!(relay.take(&reviewer), [message]);
     assert_eq!(
@@ -192,7 +198,10 @@ fn a_message_that_waits_is_taken_back_by_a_no() {
     let (writer, reviewer) = relay.pair();
     let editor = relay.enroll("editor");
     let (message, approval) = waiting(&mut relay, &writer, Recipient::Broadcast);
-    assert_eq!(decide(&mut relay, approval, false), Outcome::Done);
+    assert_eq!(
+        decide(&mut relay, approval, false),
+        Outcome::Decided(ApprovalStatus::Rejected)
+    );
     for peer in [&reviewer, &editor] {
         assert_eq!(relay.state(peer, message), DeliveryState::Cancelled);
         assert!(relay.take(peer).is_empty());
@@ -296,4 +305,118 @@ fn the_approval_of_a_message_has_no_result() {
     let (_, approval) = waiting(&mut relay, &writer, Recipient::Agent(reviewer.id.clone()));
     let refused = report(&mut relay, &writer, approval, ActionResult::Cancelled);
     assert_eq!(refused, Outcome::Refused(Refusal::NotFound));
+}
+
+#[test]
+fn which_risks_wait_and_how_long_are_settings() {
+    let mut relay = Relay::new();
+    let (writer, _) = relay.pair();
+    relay.change_settings(|settings| {
+        settings.approval_risks = vec![Risk::Low];
+        settings.approval_ttl_ms = HOUR;
+    });
+    assert_eq!(
+        propose(&mut relay, &writer, 1, Risk::Critical),
+        Outcome::Proposed(Decision::Allow)
+    );
+    propose(&mut relay, &writer, 2, Risk::Low);
+    relay.pass(HOUR - 1);
+    assert_eq!(stored(&relay, 2).status, ApprovalStatus::Pending);
+    relay.pass(1);
+    assert_eq!(stored(&relay, 2).status, ApprovalStatus::Expired);
+    assert_eq!(relay.count(Counter::ApprovalsPending), 0);
+    let (_, told) = control::list_rev(&relay.txn, FLEET, writer.no, 1)
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        (told.action.as_str(), told.approval),
+        ("approval.expired", Some(2))
+    );
+    let late = decide(&mut relay, 2, true);
+    assert!(conflict(&late), "{late:?}");
+    let late = report(&mut relay, &writer, 2, ActionResult::Executed);
+    assert!(conflict(&late), "{late:?}");
+}
+
+#[test]
+fn two_must_say_yes_where_the_settings_ask_for_it_and_one_may_say_no() {
+    let mut relay = Relay::new();
+    let (writer, _) = relay.pair();
+    let second = second_operator(&mut relay);
+    relay.change_settings(|settings| settings.approval_two_person_risks = vec![Risk::Critical]);
+    propose(&mut relay, &writer, 1, Risk::Critical);
+    let pending = Outcome::Decided(ApprovalStatus::Pending);
+    assert_eq!(decide(&mut relay, 1, true), pending);
+    assert_eq!(stored(&relay, 1).first_yes.as_deref(), Some(OPERATOR_ID));
+    assert_eq!(relay.events(1), [EventKind::ApprovalFirstApproved]);
+    let again = decide(&mut relay, 1, true);
+    assert!(conflict(&again), "{again:?}");
+    let approve = |relay: &mut Relay| {
+        relay.apply(Command::Operator {
+            token_hash: second,
+            request_id: "req_second".into(),
+            request: OperatorRequest::DecideApproval {
+                approval: 1,
+                approve: true,
+                reason: None,
+            },
+        })
+    };
+    assert_eq!(
+        approve(&mut relay),
+        Outcome::Decided(ApprovalStatus::Approved)
+    );
+    assert_eq!(stored(&relay, 1).resolved_by.as_deref(), Some("opr_2"));
+    let late = approve(&mut relay);
+    assert!(conflict(&late), "{late:?}");
+
+    propose(&mut relay, &writer, 2, Risk::Critical);
+    assert_eq!(
+        decide(&mut relay, 2, false),
+        Outcome::Decided(ApprovalStatus::Rejected)
+    );
+    propose(&mut relay, &writer, 3, Risk::High);
+    assert_eq!(
+        decide(&mut relay, 3, true),
+        Outcome::Decided(ApprovalStatus::Approved)
+    );
+}
+
+/// Somebody else who decides; the hash of their token.
+fn second_operator(relay: &mut Relay) -> [u8; 32] {
+    relay.operator(OperatorRequest::CreateOperator {
+        operator_id: "opr_2".into(),
+        email: "second@example.org".into(),
+        password_hash: "$argon2id$second".into(),
+        role: Role::Operator,
+    });
+    let token_hash = [2; 32];
+    let signed_in = relay.apply(Command::CreateSession(CreateSession {
+        fleet: FLEET,
+        operator_id: "opr_2".into(),
+        password_hash: "$argon2id$second".into(),
+        token_hash,
+        session_id: "ses_2".into(),
+        address: "::1".into(),
+        user_agent: "test".into(),
+    }));
+    assert!(matches!(signed_in, Outcome::SessionCreated { .. }));
+    token_hash
+}
+
+#[test]
+fn a_decided_approval_is_kept_as_long_as_the_events_about_it() {
+    let mut relay = Relay::new();
+    let (writer, reviewer) = relay.pair();
+    relay.change_settings(|settings| settings.event_retention_ms = HOUR);
+    propose(&mut relay, &writer, 1, Risk::High);
+    let (_, waits) = waiting(&mut relay, &writer, Recipient::Agent(reviewer.id.clone()));
+    decide(&mut relay, 1, true);
+    decide(&mut relay, waits, false);
+    relay.pass(HOUR - 1);
+    assert!(approval::get(&relay.txn, FLEET, 1).unwrap().is_some());
+    relay.pass(1);
+    for uuid in [1, waits] {
+        assert_eq!(approval::get(&relay.txn, FLEET, uuid).unwrap(), None);
+    }
 }

@@ -263,6 +263,15 @@ impl Found {
                     .is_some_and(|token| token.expires_ms == *at),
                 Due::DeadLetter { seq, .. } => letters.insert(*seq),
                 Due::Events { .. } => true,
+                Due::Approval { approval, .. } => self.approvals.iter().any(|one| {
+                    let pending = one.status == ApprovalStatus::Pending;
+                    let expected = if pending {
+                        one.expires_ms
+                    } else {
+                        Some(one.removed_ms)
+                    };
+                    one.uuid == *approval && expected == Some(*at)
+                }),
                 Due::Login(source) => login::get(read, source).unwrap().until_ms == *at,
                 Due::Notice {
                     agent,

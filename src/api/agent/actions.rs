@@ -70,6 +70,8 @@ pub async fn status(
         "summary": approval.summary,
         "requested_at": Iso(approval.requested_ms),
         "resolved_at": approval.resolved_ms.map(Iso),
+        "reason": approval.reason,
+        "expires_at": approval.expires_ms.map(Iso),
     })))
 }
 

@@ -115,6 +115,8 @@ struct ControlView<'a> {
     reason: &'a str,
     created_at: Iso,
     expires_at: Option<Iso>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -158,6 +160,7 @@ fn control_view(seq: u64, control: &Control) -> ControlView<'_> {
         reason: &control.reason,
         created_at: Iso(control.created_ms),
         expires_at: control.expires_ms.map(Iso),
+        approval_id: control.approval.map(|uuid| id::from_uuid("apr_", uuid)),
     }
 }
 

@@ -3,18 +3,15 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use ekho_storage::tables::agent::{self, Agent, AgentLive, HoldKind};
 use ekho_storage::tables::{control, fleet};
 use serde_json::{Value, json};
 
-use super::SignedIn;
 use super::list::ListQuery;
-use crate::api::fields::{Fields, Invalid};
+use super::{Given, SignedIn, done};
+use crate::api::fields::Invalid;
 use crate::api::path::PathId;
-use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
@@ -139,9 +136,8 @@ struct Order {
     redirect_agent_id: Option<String>,
 }
 
-async fn read_order(app: &App, headers: &HeaderMap, body: Body) -> Result<Order, ApiError> {
-    let body = read_body(headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+fn read_order(given: &Given) -> Result<Order, ApiError> {
+    let mut fields = given.fields()?;
     let order = Order {
         reason: fields.text("reason", 1000),
         expires_ms: fields.time("expires_at"),
@@ -162,11 +158,10 @@ pub async fn pause(
     State(app): State<App>,
     operator: SignedIn,
     agent_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let agent_id = agent_id.get()?;
-    hold(app, operator, agent_id, headers, body, HoldKind::Pause).await
+    hold(app, operator, agent_id, given, HoldKind::Pause).await
 }
 
 /// POST /v1/operator/agents/{id}/quarantine
@@ -174,22 +169,20 @@ pub async fn quarantine(
     State(app): State<App>,
     operator: SignedIn,
     agent_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let agent_id = agent_id.get()?;
-    hold(app, operator, agent_id, headers, body, HoldKind::Quarantine).await
+    hold(app, operator, agent_id, given, HoldKind::Quarantine).await
 }
 
 async fn hold(
     app: App,
     operator: SignedIn,
     agent_id: String,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
     kind: HoldKind,
 ) -> Result<Json<Value>, ApiError> {
-    let order = read_order(&app, &headers, body).await?;
+    let order = read_order(&given)?;
     let request = OperatorRequest::Hold {
         agent_id,
         kind,
@@ -198,7 +191,7 @@ async fn hold(
         redirect_agent_id: order.redirect_agent_id,
     };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// POST /v1/operator/agents/{id}/resume
@@ -206,18 +199,17 @@ pub async fn resume(
     State(app): State<App>,
     operator: SignedIn,
     agent_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let agent_id = agent_id.get()?;
-    let order = read_order(&app, &headers, body).await?;
+    let order = read_order(&given)?;
     let request = OperatorRequest::Resume {
         agent_id,
         reason: order.reason,
         expires_ms: order.expires_ms,
     };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// POST /v1/operator/agents/{id}/revoke
@@ -225,15 +217,14 @@ pub async fn revoke(
     State(app): State<App>,
     operator: SignedIn,
     agent_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let agent_id = agent_id.get()?;
-    let order = read_order(&app, &headers, body).await?;
+    let order = read_order(&given)?;
     let request = OperatorRequest::Revoke {
         agent_id,
         reason: order.reason,
     };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }

@@ -3,22 +3,19 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use ekho_storage::tables::approval::Approval;
 use serde_json::{Value, json};
 
-use super::SignedIn;
 use super::list::ListQuery;
-use crate::api::fields::Fields;
+use super::{Given, SignedIn};
 use crate::api::path::PathId;
-use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
 use crate::machine::command::OperatorRequest;
-use crate::machine::outcome::Refusal;
+use crate::machine::outcome::{Outcome, Refusal};
+use crate::service::ServiceError;
 use crate::service::approvals::Asked;
 
 fn view(asked: &Asked) -> Value {
@@ -36,6 +33,9 @@ fn view(asked: &Asked) -> Value {
         "requested_at": Iso(approval.requested_ms),
         "resolved_at": approval.resolved_ms.map(Iso),
         "resolved_by": approval.resolved_by,
+        "reason": approval.reason,
+        "expires_at": approval.expires_ms.map(Iso),
+        "first_approved_by": approval.first_yes,
         "output": approval
             .output
             .as_deref()
@@ -104,11 +104,10 @@ pub async fn approve(
     State(app): State<App>,
     operator: SignedIn,
     approval_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let approval_id = approval_id.get()?;
-    decide(app, operator, approval_id, headers, body, true).await
+    decide(app, operator, approval_id, given, true).await
 }
 
 /// POST /v1/operator/approvals/{id}/reject
@@ -116,23 +115,20 @@ pub async fn reject(
     State(app): State<App>,
     operator: SignedIn,
     approval_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let approval_id = approval_id.get()?;
-    decide(app, operator, approval_id, headers, body, false).await
+    decide(app, operator, approval_id, given, false).await
 }
 
 async fn decide(
     app: App,
     operator: SignedIn,
     approval_id: String,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
     approve: bool,
 ) -> Result<Json<Value>, ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let reason = fields.optional_text("reason", 1000);
     fields.finish()?;
     let approval = id::to_uuid("apr_", &approval_id).ok_or(Refusal::NotFound)?;
@@ -141,6 +137,8 @@ async fn decide(
         approve,
         reason,
     };
-    app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    match app.service.order(&operator.caller, request).await? {
+        Outcome::Decided(status) => Ok(Json(json!({ "ok": true, "status": status.as_str() }))),
+        outcome => Err(ServiceError::unexpected(&outcome).into()),
+    }
 }

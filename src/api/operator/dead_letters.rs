@@ -3,17 +3,13 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::SignedIn;
 use super::list::{ListQuery, number_of};
-use crate::api::fields::Fields;
+use super::{Given, SignedIn};
 use crate::api::path::PathId;
-use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
@@ -93,10 +89,9 @@ async fn detail(
 async fn redrive(
     State(app): State<App>,
     operator: SignedIn,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
-    let count = order(&app, &operator, Order::Redrive, headers, body).await?;
+    let count = order(&app, &operator, Order::Redrive, given).await?;
     Ok(Json(json!({ "ok": true, "redriven": count })))
 }
 
@@ -104,10 +99,9 @@ async fn redrive(
 async fn purge(
     State(app): State<App>,
     operator: SignedIn,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
-    let count = order(&app, &operator, Order::Purge, headers, body).await?;
+    let count = order(&app, &operator, Order::Purge, given).await?;
     Ok(Json(json!({ "ok": true, "purged": count })))
 }
 
@@ -115,11 +109,9 @@ async fn order(
     app: &App,
     operator: &SignedIn,
     order: Order,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<u64, ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let all = fields.boolean("all", false);
     let ids = fields.texts("ids", IDS_MAX, 64);
     if all != ids.is_empty() {

@@ -17,7 +17,7 @@ use axum::routing::{delete, get, post, put};
 
 use super::App;
 
-pub use signed_in::SignedIn;
+use signed_in::{Given, SignedIn, done};
 
 /// Routes of the operator API.
 pub fn router() -> Router<App> {

@@ -1,17 +1,15 @@
 //! Operators: who they are, what they may do, and what acts for them.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use ekho_storage::tables::operator::{Operator, Role, Scope};
 use serde_json::{Value, json};
 
-use super::SignedIn;
 use super::session::{read_password, sessions_of};
-use crate::api::fields::{Fields, Invalid};
+use super::{Given, SignedIn, done};
+use crate::api::fields::Invalid;
 use crate::api::path::PathId;
-use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::machine::access::Need;
@@ -43,11 +41,9 @@ pub async fn list(State(app): State<App>, operator: SignedIn) -> Result<Json<Val
 pub async fn create(
     State(app): State<App>,
     operator: SignedIn,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let email = fields.text("email", 255);
     let role = fields.choice("role", &ROLES, None);
     let password = read_password(&mut fields, "password");
@@ -65,12 +61,10 @@ pub async fn change(
     State(app): State<App>,
     operator: SignedIn,
     operator_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let operator_id = operator_id.get()?;
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let role = match fields.has("role") {
         true => fields.choice("role", &ROLES, None),
         false => None,
@@ -83,7 +77,7 @@ pub async fn change(
     app.service
         .change_operator(&operator.caller, operator_id, role, password)
         .await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// DELETE /v1/operator/operators/{id}
@@ -95,7 +89,7 @@ pub async fn delete(
     let operator_id = operator_id.get()?;
     let request = OperatorRequest::DeleteOperator { operator_id };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// GET /v1/operator/operators/{id}/sessions
@@ -120,5 +114,5 @@ pub async fn end_session(
         session_id,
     };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }

@@ -1,18 +1,16 @@
 //! Policies: made, changed, rolled back, removed, and asked about a message nobody sent.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use ekho_storage::tables::message::Priority;
 use ekho_storage::tables::policy::{Action, Conditions, Draft, Policy};
 use serde_json::{Value, json};
 
-use super::SignedIn;
+use super::{Given, SignedIn, done};
 use crate::api::fields::Fields;
 use crate::api::path::PathId;
-use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::machine::command::OperatorRequest;
@@ -143,11 +141,9 @@ pub async fn detail(
 pub async fn create(
     State(app): State<App>,
     operator: SignedIn,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let draft = read_draft(&mut fields);
     fields.finish()?;
     let policy_id = crate::id::new_id("pol_");
@@ -165,12 +161,10 @@ pub async fn change(
     State(app): State<App>,
     operator: SignedIn,
     policy_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let policy_id = policy_id.get()?;
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let draft = read_draft(&mut fields);
     fields.finish()?;
     let request = OperatorRequest::PutPolicy {
@@ -179,7 +173,7 @@ pub async fn change(
         is_new: false,
     };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// DELETE /v1/operator/policies/{id}
@@ -191,7 +185,7 @@ pub async fn delete(
     let policy_id = policy_id.get()?;
     let request = OperatorRequest::DeletePolicy { policy_id };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// GET /v1/operator/policies/{id}/versions: newest first.
@@ -214,12 +208,10 @@ pub async fn roll_back(
     State(app): State<App>,
     operator: SignedIn,
     policy_id: PathId,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
     let policy_id = policy_id.get()?;
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let version = fields.number("version", 1..=u64::from(u32::MAX));
     if version.is_none() {
         fields.required("version");
@@ -230,18 +222,16 @@ pub async fn roll_back(
         version: version.unwrap_or_default() as u32,
     };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// POST /v1/operator/policies/preview: which policy would decide about a message, and why.
 pub async fn preview(
     State(app): State<App>,
     operator: SignedIn,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let sender = fields.text("sender_agent_id", ID_MAX_BYTES);
     let recipient = fields.optional_text("recipient_agent_id", ID_MAX_BYTES);
     let message_type = fields.text("message_type", ID_MAX_BYTES);

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,10 +11,10 @@ use ekho_storage::tables::session::{Origin, Session};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::signed_in::{SignedIn, set_cookie};
+use super::signed_in::set_cookie;
+use super::{Given, SignedIn, done};
 use crate::api::fields::Fields;
 use crate::api::path::PathId;
-use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::clock::{Iso, now_ms};
 use crate::ingress::password::{MAX_BYTES, MIN_CHARS};
@@ -29,10 +28,9 @@ pub async fn login(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Response, ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let in_cookie = fields.boolean("cookie", false);
     let fleet_name = fields.text("fleet_name", 255);
     let email = fields.text("email", 255);
@@ -154,7 +152,7 @@ pub async fn end(
         session_id: session_id.get()?,
     };
     app.service.order(&operator.caller, request).await?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// DELETE /v1/operator/sessions: ends the caller's other logins.
@@ -173,11 +171,9 @@ pub async fn end_others(
 pub async fn change_password(
     State(app): State<App>,
     operator: SignedIn,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Value>, ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let current = read_password(&mut fields, "current_password");
     let new = read_password(&mut fields, "new_password");
     fields.finish()?;
@@ -185,18 +181,16 @@ pub async fn change_password(
         .change_password(&operator.caller, current, new)
         .await
         .map_err(wrong_password)?;
-    Ok(Json(json!({ "ok": true })))
+    Ok(done())
 }
 
 /// POST /v1/operator/tokens: an API token that acts for the caller.
 pub async fn create_api_token(
     State(app): State<App>,
     operator: SignedIn,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = given.fields()?;
     let name = fields.text("name", 200);
     let mut scopes = Vec::new();
     for name in fields.texts("scopes", Scope::ALL.len(), 32) {

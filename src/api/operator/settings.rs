@@ -1,15 +1,12 @@
 //! Replicated settings: the limits and schedules that decide outcomes.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use ekho_storage::tables::settings::Settings;
 use serde_json::{Map, Value};
 
-use super::SignedIn;
+use super::{Given, SignedIn};
 use crate::api::fields::Invalid;
-use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::machine::command::OperatorRequest;
 use crate::machine::outcome::Refusal;
@@ -25,11 +22,9 @@ pub async fn show(State(app): State<App>, _operator: SignedIn) -> Result<Json<Se
 pub async fn change(
     State(app): State<App>,
     operator: SignedIn,
-    headers: HeaderMap,
-    body: Body,
+    given: Given,
 ) -> Result<Json<Settings>, ApiError> {
-    let body = read_body(&headers, body, app.body_limit_bytes).await?;
-    let given: Map<String, Value> = serde_json::from_slice(&body)
+    let given: Map<String, Value> = serde_json::from_slice(given.bytes())
         .map_err(|error| Invalid::form(format!("expected a JSON object: {error}")))?;
     // Someone else may change other settings at the same moment: begin again from theirs.
     const TRIES: usize = 10;

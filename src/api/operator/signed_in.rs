@@ -1,12 +1,17 @@
 //! Who acts as an operator: a bearer token in a header, or in the cookie of a browser.
 
-use axum::extract::FromRequestParts;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use ekho_storage::tables::FleetNo;
 use ekho_storage::tables::operator::Scope;
+use serde_json::{Value, json};
 
+use crate::api::fields::{Fields, Invalid};
 use crate::api::observe::request_id;
+use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::machine::access::Need;
 use crate::service::ServiceError;
@@ -99,4 +104,35 @@ pub fn set_cookie(base_url: &str, token: Option<(&str, u64)>) -> String {
     format!(
         "{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_seconds}{secure}"
     )
+}
+
+/// The body of a request, read within the limit once it is known who asks.
+pub struct Given(Bytes);
+
+impl Given {
+    /// The body as an object, to be read field by field.
+    pub fn fields(&self) -> Result<Fields<'_>, Invalid> {
+        Fields::parse(&self.0)
+    }
+
+    /// The body as it came.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromRequest<App> for Given {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        read_body(&parts.headers, body, app.body_limit_bytes)
+            .await
+            .map(Given)
+    }
+}
+
+/// The answer to what was done and has nothing more to say.
+pub fn done() -> Json<Value> {
+    Json(json!({ "ok": true }))
 }

@@ -1,6 +1,7 @@
 //! Approvals: what an agent asked to be allowed.
 
 use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
 
 use super::{AgentNo, FleetNo, TimeMs, record, registry};
 use crate::{Cf, Key, Read, StorageError, Txn, decode};
@@ -34,11 +35,22 @@ pub struct Approval {
     pub resolved_by: Option<String>,
     /// What came of it, JSON as received.
     pub output: Option<String>,
+    /// Why it was decided as it was.
+    pub reason: Option<String>,
+    /// When nobody may decide any more, for an action.
+    pub expires_ms: Option<TimeMs>,
+    /// Who said yes first, where two must.
+    pub first_yes: Option<String>,
+    /// When it is removed; 0 while it is pending.
+    pub removed_ms: TimeMs,
 }
 record!(Approval, "approval");
 
 /// How risky an action is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Risk {
     /// Low.
     Low,
@@ -117,6 +129,11 @@ pub fn list_rev(
         .iter()
         .map(|(_, value)| decode(value))
         .collect()
+}
+
+/// Removes an approval.
+pub fn delete(txn: &mut Txn, fleet: FleetNo, uuid: u128) {
+    txn.delete(Cf::Registry, key(fleet, uuid));
 }
 
 /// Writes an approval.

@@ -16,8 +16,23 @@ pub struct Control {
     pub created_ms: TimeMs,
     /// When it leaves the inbox; none: it stays until there are too many newer ones.
     pub expires_ms: Option<TimeMs>,
+    /// The approval it is about.
+    pub approval: Option<u128>,
 }
 record!(Control, "control");
+
+impl Control {
+    /// A control yet to be issued.
+    pub fn new(action: &str, reason: &str, expires_ms: Option<TimeMs>) -> Self {
+        Control {
+            action: action.into(),
+            reason: reason.into(),
+            created_ms: 0,
+            expires_ms,
+            approval: None,
+        }
+    }
+}
 
 fn key(fleet: FleetNo, agent: AgentNo, seq: u64) -> Key {
     Key::table(registry::CONTROL).u32(fleet).u32(agent).u64(seq)

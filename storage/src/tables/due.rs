@@ -97,6 +97,13 @@ pub enum Due {
         /// Fleet.
         fleet: FleetNo,
     },
+    /// Nobody decided about an action in time, or a decided approval is removed.
+    Approval {
+        /// Fleet.
+        fleet: FleetNo,
+        /// The approval.
+        approval: u128,
+    },
     /// Failed sign-ins are forgotten.
     Login(login::Source),
     /// A stall is forgotten.
@@ -144,6 +151,7 @@ fn key(due_ms: TimeMs, due: &Due) -> Key {
         Due::Login(login::Source::Account(fleet, email)) => key.u8(13).u32(*fleet).text(email),
         Due::Login(login::Source::Address(address)) => key.u8(14).text(address),
         Due::Events { fleet } => key.u8(15).u32(*fleet),
+        Due::Approval { fleet, approval } => key.u8(16).u32(*fleet).u128(*approval),
     }
 }
 
@@ -212,6 +220,10 @@ fn parse(bytes: &[u8]) -> Result<(TimeMs, Due), StorageError> {
         13 => Due::Login(login::Source::Account(key.u32()?, key.text()?.into())),
         14 => Due::Login(login::Source::Address(key.text()?.into())),
         15 => Due::Events { fleet: key.u32()? },
+        16 => Due::Approval {
+            fleet: key.u32()?,
+            approval: key.u128()?,
+        },
         kind => {
             return Err(StorageError::Corrupt {
                 table: "due",

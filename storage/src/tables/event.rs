@@ -151,6 +151,10 @@ pub enum EventKind {
     SessionRevoked,
     /// api_token.created
     ApiTokenCreated,
+    /// approval.first_approved
+    ApprovalFirstApproved,
+    /// approval.expired
+    ApprovalExpired,
 }
 
 impl EventKind {
@@ -201,6 +205,8 @@ impl EventKind {
             EventKind::OperatorLockedOut => "operator.locked_out",
             EventKind::SessionRevoked => "session.revoked",
             EventKind::ApiTokenCreated => "api_token.created",
+            EventKind::ApprovalFirstApproved => "approval.first_approved",
+            EventKind::ApprovalExpired => "approval.expired",
         }
     }
 }

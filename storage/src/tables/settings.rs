@@ -2,9 +2,12 @@
 //!
 //! Environment variables only seed them at setup.
 
+use std::collections::BTreeSet;
+
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use super::approval::Risk;
 use super::{meta, record};
 use crate::{Cf, Key, Read, StorageError, Txn};
 
@@ -51,6 +54,12 @@ pub struct Settings {
     pub login_failures_per_address: u64,
     /// How long that while is, and how long a failure counts.
     pub login_lockout_ms: u64,
+    /// Risks of proposed actions that wait for an operator; the others are allowed at once.
+    pub approval_risks: Vec<Risk>,
+    /// Risks for which two operators must say yes.
+    pub approval_two_person_risks: Vec<Risk>,
+    /// How long a proposed action waits.
+    pub approval_ttl_ms: u64,
     /// Most recipients one message may reach.
     pub max_fan_out: u64,
     /// Most agents a fleet may hold.
@@ -84,6 +93,9 @@ impl Default for Settings {
             login_failures_per_account: 10,
             login_failures_per_address: 100,
             login_lockout_ms: 900 * SECOND,
+            approval_risks: vec![Risk::High, Risk::Critical],
+            approval_two_person_risks: Vec::new(),
+            approval_ttl_ms: DAY,
             max_fan_out: 10_000,
             max_agents: 100_000,
         }
@@ -181,6 +193,7 @@ impl Settings {
                 1_000_000,
             ),
             ("login_lockout_ms", self.login_lockout_ms, SECOND, YEAR),
+            ("approval_ttl_ms", self.approval_ttl_ms, SECOND, YEAR),
             ("max_fan_out", self.max_fan_out, 1, 1_000_000),
             ("max_agents", self.max_agents, 1, 10_000_000),
         ];
@@ -194,6 +207,14 @@ impl Settings {
                 "retry_backoff_ms",
                 format!("at most 100 delays of at most {YEAR}"),
             ));
+        }
+        for (name, risks) in [
+            ("approval_risks", &self.approval_risks),
+            ("approval_two_person_risks", &self.approval_two_person_risks),
+        ] {
+            if risks.iter().collect::<BTreeSet<_>>().len() != risks.len() {
+                return Err((name, "each risk once".into()));
+            }
         }
         Ok(())
     }

@@ -217,6 +217,10 @@ fn approvals() -> Vec<Approval> {
         resolved_ms: None,
         resolved_by: None,
         output: None,
+        reason: None,
+        expires_ms: Some(NOW_MS + 86_400_000),
+        first_yes: Some("opr_2".into()),
+        removed_ms: 0,
     };
     let mut all = vec![asked.clone()];
     all.extend(
@@ -239,6 +243,8 @@ fn approvals() -> Vec<Approval> {
         resolved_ms: Some(NOW_MS + 5),
         resolved_by: Some("opr_1".into()),
         output: Some("{}".into()),
+        reason: Some("tested".into()),
+        removed_ms: NOW_MS + 90,
         ..asked.clone()
     }));
     all
@@ -250,11 +256,13 @@ fn controls() -> Vec<Control> {
         reason: "why".into(),
         created_ms: NOW_MS,
         expires_ms: None,
+        approval: None,
     };
     vec![
         stays.clone(),
         Control {
             expires_ms: Some(NOW_MS + 1),
+            approval: Some(UUID),
             ..stays
         },
     ]

@@ -100,6 +100,7 @@ fn any_due() -> impl Strategy<Value = Due> {
         agent().prop_map(|(fleet, agent)| Due::Heartbeat { fleet, agent }),
         agent().prop_map(|(fleet, agent)| Due::Hold { fleet, agent }),
         (agent(), seq()).prop_map(|((fleet, agent), seq)| Due::Control { fleet, agent, seq }),
+        (1..9u32, any::<u128>()).prop_map(|(fleet, approval)| Due::Approval { fleet, approval }),
         (1..3u32, text()).prop_map(|(fleet, conversation)| Due::Floor {
             fleet,
             conversation
@@ -212,6 +213,7 @@ fn lists_for_people_are_read_newest_first() {
                 reason: seq.to_string(),
                 created_ms: seq,
                 expires_ms: None,
+                approval: None,
             },
         );
     }
