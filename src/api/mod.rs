@@ -11,6 +11,7 @@ mod path;
 mod readable;
 mod signed;
 mod system;
+mod words;
 
 use std::sync::Arc;
 

@@ -86,9 +86,11 @@ impl OperatorRequest {
             | OperatorRequest::Resume { .. }
             | OperatorRequest::Revoke { .. } => Need::Scope(Scope::Agents),
             OperatorRequest::DecideApproval { .. } => Need::Scope(Scope::Approvals),
-            OperatorRequest::Redrive { .. } | OperatorRequest::Purge { .. } => {
-                Need::Scope(Scope::Messages)
-            }
+            OperatorRequest::Redrive { .. }
+            | OperatorRequest::Purge { .. }
+            | OperatorRequest::Send(_)
+            | OperatorRequest::Cancel { .. }
+            | OperatorRequest::Redirect { .. } => Need::Scope(Scope::Messages),
             OperatorRequest::PutPolicy { .. }
             | OperatorRequest::DeletePolicy { .. }
             | OperatorRequest::RollBackPolicy { .. } => Need::Scope(Scope::Policies),

@@ -5,7 +5,6 @@ use ekho_storage::tables::agent::{
     self, Agent, AgentLive, AutoHold, Credential, Hold, HoldKind, IdentityKey,
 };
 use ekho_storage::tables::control::{self, Control};
-use ekho_storage::tables::counter::Counter;
 use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::event::{Actor, EventKind, Resource};
 use ekho_storage::tables::sequence::{self, Sequence};
@@ -58,8 +57,7 @@ pub(crate) fn enroll(apply: &mut Apply<'_>, enroll: Enroll) -> Result<Outcome, S
         auto_hold: None,
         revoked: false,
     };
-    agent::insert(apply.txn, &agent);
-    apply.count(fleet.no, Counter::AgentHealthy, 1)?;
+    apply.put_agent(&agent, &AgentLive::default())?;
     apply.record(
         fleet.no,
         EventKind::AgentEnrolled,
@@ -119,7 +117,6 @@ fn seen(
     status: Option<String>,
 ) -> Result<(FleetNo, AgentNo), StorageError> {
     let (fleet, no) = (agent.fleet, agent.no);
-    let before = agent.status(&live);
     live.last_seen_ms = live.last_seen_ms.max(at_ms.min(apply.now()));
     if let Some(status) = status {
         live.degraded = status == "degraded";
@@ -137,7 +134,7 @@ fn seen(
     if live.due_ms == 0 {
         watch(apply, fleet, no, &mut live);
     }
-    apply.put_agent(&agent, &live, before)?;
+    apply.put_agent(&agent, &live)?;
     Ok((fleet, no))
 }
 
@@ -166,19 +163,18 @@ pub(crate) fn judge_silence(
     };
     let mut live = agent::live(apply.txn, fleet, no)?;
     live.due_ms = 0;
-    let before = agent.status(&live);
     // A new leader has not heard what the old one had not passed on yet.
     let heard_ms = live.last_seen_ms.max(apply.system.leader_since_ms);
     let deadline_ms = heard_ms + silence_ms(apply);
     if agent.revoked || agent.auto_hold.is_some() {
-        return apply.put_agent(&agent, &live, before);
+        return apply.put_agent(&agent, &live);
     }
     if deadline_ms > apply.now() {
         live.due_ms = deadline_ms;
         due::put(apply.txn, deadline_ms, &Due::Heartbeat { fleet, agent: no });
-        return apply.put_agent(&agent, &live, before);
+        return apply.put_agent(&agent, &live);
     }
-    agent::put_live(apply.txn, fleet, no, &live);
+    apply.put_agent(&agent, &live)?;
     auto_quarantine(apply, &mut agent, AutoHold::HeartbeatTimeout)
 }
 
@@ -189,9 +185,8 @@ pub(crate) fn auto_quarantine(
     why: AutoHold,
 ) -> Result<(), StorageError> {
     let live = agent::live(apply.txn, agent.fleet, agent.no)?;
-    let before = agent.status(&live);
     agent.auto_hold = Some(why);
-    apply.put_agent(agent, &live, before)?;
+    apply.put_agent(agent, &live)?;
     let reason = match why {
         AutoHold::HeartbeatTimeout => "heartbeat_timeout",
         AutoHold::RateLimitAbuse => "rate_limit_abuse",
@@ -233,7 +228,6 @@ pub(crate) fn hold(
         None => None,
     };
     let live = agent::live(apply.txn, fleet, agent.no)?;
-    let before = agent.status(&live);
     forget_hold(apply, &agent);
     // Nothing may become due before now; see the tick.
     let expires_ms = order.expires_ms.map(|at| at.max(apply.now()));
@@ -262,7 +256,7 @@ pub(crate) fn hold(
         expires_ms,
         redirect_to,
     });
-    apply.put_agent(&agent, &live, before)?;
+    apply.put_agent(&agent, &live)?;
     let control = Control::new(action, &reason, expires_ms);
     put_control(apply, fleet, agent.no, control)?;
     let actor = Actor::Operator(operator_id.into());
@@ -318,9 +312,8 @@ pub(crate) fn hold_expired(
         return Ok(());
     }
     let live = agent::live(apply.txn, fleet, no)?;
-    let before = agent.status(&live);
     agent.hold = None;
-    apply.put_agent(&agent, &live, before)?;
+    apply.put_agent(&agent, &live)?;
     let control = Control::new("resume", "hold expired", None);
     put_control(apply, fleet, no, control)?;
     apply.record_with(
@@ -342,7 +335,6 @@ fn lift(
 ) -> Result<(), StorageError> {
     let (fleet, no) = (agent.fleet, agent.no);
     let mut live = agent::live(apply.txn, fleet, no)?;
-    let before = agent.status(&live);
     forget_hold(apply, &agent);
     agent.hold = None;
     agent.auto_hold = None;
@@ -350,7 +342,7 @@ fn lift(
         // It reported once, so its silence counts again, from now on.
         watch(apply, fleet, no, &mut live);
     }
-    apply.put_agent(&agent, &live, before)?;
+    apply.put_agent(&agent, &live)?;
     let control = Control::new("resume", reason, expires_ms);
     put_control(apply, fleet, no, control)?;
     let payload = payload(&[("reason", reason)]);
@@ -426,13 +418,12 @@ pub(crate) fn revoke(
         return Ok(Outcome::Refused(Refusal::NotFound));
     };
     let live = agent::live(apply.txn, fleet, agent.no)?;
-    let before = agent.status(&live);
     forget_hold(apply, &agent);
     agent.hold = None;
     agent.auto_hold = None;
     agent.revoked = true;
     agent.credentials.clear();
-    apply.put_agent(&agent, &live, before)?;
+    apply.put_agent(&agent, &live)?;
     apply.wake(fleet, agent.no);
     let actor = Actor::Operator(operator_id.into());
     let payload = payload(&[("reason", reason)]);

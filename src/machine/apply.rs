@@ -79,18 +79,14 @@ impl Apply<'_> {
     }
 
     /// Writes an agent and what heartbeats say of it, keeping the counts by status in step.
-    pub fn put_agent(
-        &mut self,
-        agent: &Agent,
-        live: &AgentLive,
-        before: AgentStatus,
-    ) -> Result<(), StorageError> {
-        agent::put(self.txn, agent);
-        agent::put_live(self.txn, agent.fleet, agent.no, live);
+    pub fn put_agent(&mut self, agent: &Agent, live: &AgentLive) -> Result<(), StorageError> {
+        let before = agent::save(self.txn, agent, live)?;
         let after = agent.status(live);
-        if after != before {
-            self.count(agent.fleet, status_counter(before), -1)?;
-            self.count(agent.fleet, status_counter(after), 1)?;
+        if before != Some(after) {
+            if let Some(before) = before {
+                self.count(agent.fleet, Counter::of_agents(before), -1)?;
+            }
+            self.count(agent.fleet, Counter::of_agents(after), 1)?;
         }
         Ok(())
     }
@@ -101,17 +97,6 @@ impl Apply<'_> {
         if self.effects.wakes.last() != Some(&inbox) {
             self.effects.wakes.push(inbox);
         }
-    }
-}
-
-/// The counter of agents in a status.
-pub(crate) fn status_counter(status: AgentStatus) -> Counter {
-    match status {
-        AgentStatus::Healthy => Counter::AgentHealthy,
-        AgentStatus::Degraded => Counter::AgentDegraded,
-        AgentStatus::Paused => Counter::AgentPaused,
-        AgentStatus::Quarantined => Counter::AgentQuarantined,
-        AgentStatus::Revoked => Counter::AgentRevoked,
     }
 }
 

@@ -473,6 +473,24 @@ pub enum OperatorRequest {
         /// Which version.
         version: u32,
     },
+    /// Send a message.
+    Send(Box<NewMessage>),
+    /// Take back a message not handed out yet.
+    Cancel {
+        /// The message.
+        message: u128,
+    },
+    /// Send what waits for one agent on to another.
+    Redirect {
+        /// For whom it waits.
+        from_agent_id: String,
+        /// Who receives it.
+        to_agent_id: String,
+        /// Places in the inbox.
+        seqs: Vec<u64>,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Encodes a value of the log, version byte first.

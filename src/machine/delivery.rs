@@ -203,6 +203,14 @@ impl Slot {
         Ok(())
     }
 
+    /// Takes the delivery out of the inbox without an end of its own: the message goes elsewhere.
+    pub fn remove(&mut self, apply: &mut Apply<'_>) -> Result<(), StorageError> {
+        self.leave(apply)?;
+        self.set_due(apply, 0);
+        delivery::delete(apply.txn, self.fleet, self.agent, self.seq);
+        Ok(())
+    }
+
     pub fn ack(&mut self, apply: &mut Apply<'_>) -> Result<(), StorageError> {
         let actor = Actor::Agent(self.agent);
         self.end(

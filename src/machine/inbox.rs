@@ -2,15 +2,12 @@
 
 use ekho_storage::StorageError;
 use ekho_storage::tables::agent::Agent;
-use ekho_storage::tables::approval::ApprovalStatus;
 use ekho_storage::tables::delivery::{self, DeliveryState};
-use ekho_storage::tables::event::Actor;
-use ekho_storage::tables::message::{self, MessageState};
 
 use super::apply::Apply;
 use super::command::{Nack, Poll};
-use super::delivery::{Slot, close_approval};
-use super::outcome::{HandedOut, Outcome, Refusal};
+use super::delivery::Slot;
+use super::outcome::{HandedOut, Outcome};
 
 /// Ready rows one poll looks at, so that a filter that matches nothing costs a bounded time.
 const SCAN_LIMIT: usize = 10_000;
@@ -160,47 +157,4 @@ pub(crate) fn lease(
 fn out(apply: &Apply<'_>, agent: &Agent, message: u128) -> Result<Option<Slot>, StorageError> {
     let slot = Slot::of(apply, agent.fleet, message, agent.no)?;
     Ok(slot.filter(|slot| slot.delivery.state == DeliveryState::Delivered))
-}
-
-/// Takes a message back where it has not been handed out yet. What was handed out stays.
-pub(crate) fn cancel(
-    apply: &mut Apply<'_>,
-    agent: &Agent,
-    uuid: u128,
-) -> Result<Outcome, StorageError> {
-    let fleet = agent.fleet;
-    let stored = message::get(apply.txn, fleet, uuid)?;
-    let Some(mut stored) = stored.filter(|message| message.sender == agent.no) else {
-        return Ok(Outcome::Refused(Refusal::NotFound));
-    };
-    let places = match stored.single {
-        Some(place) => vec![place],
-        None => delivery::fan_out_list(apply.txn, fleet, uuid, 0, stored.delivery_count as usize)?,
-    };
-    let mut slots = Vec::new();
-    for (recipient, seq) in places {
-        if let Some(slot) = Slot::get(apply, fleet, recipient, seq)?
-            && matches!(
-                slot.delivery.state,
-                DeliveryState::Ready | DeliveryState::Waiting
-            )
-            && slot.delivery.attempts == 0
-        {
-            slots.push(slot);
-        }
-    }
-    if slots.is_empty() {
-        let why = "the message was handed out already or has ended";
-        return Ok(Outcome::Refused(Refusal::Conflict(why.into())));
-    }
-    if stored.state == MessageState::PendingApproval {
-        close_approval(apply, fleet, &stored, ApprovalStatus::Cancelled)?;
-    }
-    stored.state = MessageState::Cancelled;
-    message::put(apply.txn, fleet, &stored);
-    let cancelled = slots.len() as u64;
-    for mut slot in slots {
-        slot.cancel(apply, Actor::Agent(agent.no))?;
-    }
-    Ok(Outcome::Updated(cancelled))
 }

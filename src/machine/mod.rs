@@ -18,6 +18,7 @@ mod conversation;
 mod dead_letter;
 mod delivery;
 mod inbox;
+mod message;
 mod operator;
 mod send;
 mod session;
@@ -37,6 +38,7 @@ use apply::Apply;
 use command::{AgentRequest, Auth, Command};
 use outcome::{Outcome, Refusal};
 
+pub use message::REDIRECTED_AT_ONCE;
 pub use operator::OPERATORS_MAX;
 pub use send::ROOM_PREFIX;
 pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
@@ -164,7 +166,7 @@ fn signed(
         AgentRequest::Ack(messages) => inbox::ack(apply, &agent, &messages),
         AgentRequest::Nack(nacks) => inbox::nack(apply, &agent, &nacks),
         AgentRequest::Lease(leases) => inbox::lease(apply, &agent, &leases),
-        AgentRequest::Cancel { message } => inbox::cancel(apply, &agent, message),
+        AgentRequest::Cancel { message } => message::cancel(apply, &agent, message),
         AgentRequest::Heartbeat { status } => agent::heartbeat(apply, agent, status),
         AgentRequest::Propose(propose) => action::propose(apply, &agent, propose),
         AgentRequest::ActionResult {

@@ -15,8 +15,10 @@ use super::apply::Apply;
 use super::audit;
 use super::command::{Bootstrap, OperatorRequest};
 use super::dead_letter;
+use super::message;
 use super::outcome::{Outcome, Refusal};
 use super::policy;
+use super::send;
 use super::session::{self, NewApiToken};
 
 /// Operators of a fleet.
@@ -187,6 +189,14 @@ pub(crate) fn order(
             dead_letter::redrive(apply, &by, &dead_letters)
         }
         OperatorRequest::Purge { dead_letters } => dead_letter::purge(apply, &by, &dead_letters),
+        OperatorRequest::Send(new) => send::send_for_operator(apply, &by, *new),
+        OperatorRequest::Cancel { message } => message::cancel_for_operator(apply, &by, message),
+        OperatorRequest::Redirect {
+            from_agent_id,
+            to_agent_id,
+            seqs,
+            reason,
+        } => message::redirect(apply, &by, &from_agent_id, &to_agent_id, &seqs, &reason),
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {
             policy::roll_back(apply, &by, policy_id, version)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ekho_storage::StorageError;
 use ekho_storage::tables::agent::{self, Agent};
 use ekho_storage::tables::event::{Actor, EventKind, Resource};
-use ekho_storage::tables::message::{Priority, Recipient};
+use ekho_storage::tables::message::{Message, Priority, Recipient};
 use ekho_storage::tables::policy::{self, Action, Draft, POLICIES_MAX, Policy};
 use ekho_storage::tables::{AgentNo, FleetNo};
 
@@ -202,6 +202,27 @@ pub(crate) fn permitted(
         true => Err(Refusal::PolicyDenied(policy.draft.name.clone())),
         false => Ok(left),
     })
+}
+
+/// Whether a policy keeps an accepted message from one more recipient.
+pub(crate) fn denies(
+    apply: &mut Apply<'_>,
+    fleet: FleetNo,
+    message: &Message,
+    recipient_id: &str,
+) -> Result<bool, StorageError> {
+    // Operators send what they like.
+    if message.sender == 0 {
+        return Ok(false);
+    }
+    let policies = apply.policies(fleet)?;
+    let asked = Question {
+        sender: &message.sender_id,
+        recipient: Some(recipient_id),
+        message_type: &message.message_type,
+        priority: message.priority,
+    };
+    Ok(judge(&policies, &asked).denied())
 }
 
 fn note(

@@ -10,9 +10,11 @@ use ekho_storage::tables::event::{Actor, EventKind, Resource};
 use ekho_storage::tables::idempotency::{self, Idempotency};
 use ekho_storage::tables::message::{self, Message, MessageState, Recipient};
 use ekho_storage::tables::rate::{self, RateWindow};
+use ekho_storage::tables::room::{self, Room};
 use ekho_storage::tables::sequence::{self, Sequence};
-use ekho_storage::tables::{AgentNo, conversation, room};
+use ekho_storage::tables::{AgentNo, FleetNo, conversation};
 
+use super::access::Principal;
 use super::agent::auto_quarantine;
 use super::apply::Apply;
 use super::command::{NewMessage, Schedule};
@@ -48,19 +50,8 @@ fn send_one(
     if let Some(held) = HeldStatus::of(apply.status(sender)?) {
         return Ok(Err(Refusal::Held(held)));
     }
-    if let Some((key, hash)) = &new.idempotency
-        && let Some(done) = idempotency::get(apply.txn, fleet, sender.no, key)?
-    {
-        return Ok(if done.request_hash == *hash {
-            Ok(Sent {
-                message: done.message,
-                queued_ms: done.queued_ms,
-                deliver_at_ms: done.deliver_at_ms,
-                repeated: true,
-            })
-        } else {
-            Err(Refusal::IdempotencyConflict)
-        });
+    if let Some(result) = repeated(apply, Author::Agent(sender), &new)? {
+        return Ok(result);
     }
     let rate = rate_state(apply, sender)?;
     if rate.remaining == 0 {
@@ -69,7 +60,7 @@ fn send_one(
             retry_after_ms: rate.reset_ms.saturating_sub(now),
         }));
     }
-    let recipients = match recipients(apply, sender, &new)? {
+    let recipients = match recipients(apply, Author::Agent(sender), &new)? {
         Ok(recipients) => recipients,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -77,13 +68,6 @@ fn send_one(
         Ok(recipients) => recipients,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let deliver_at_ms = match new.schedule {
-        Schedule::Now => now,
-        Schedule::DelayMs(delay) => now.saturating_add(delay),
-        Schedule::AtMs(at) => at.max(now),
-    };
-    let deadline_ms = deliver_at_ms.saturating_add(new.ttl_ms);
-
     let window_ms = apply.settings.rate_window_ms.max(1);
     let used = rate.limit - rate.remaining + 1;
     rate::put(
@@ -95,13 +79,114 @@ fn send_one(
             count: used,
         },
     );
+    let author = Author::Agent(sender);
+    accept(apply, author, new, recipients).map(Ok)
+}
+
+/// Who sends a message.
+#[derive(Clone, Copy)]
+pub(crate) enum Author<'a> {
+    Agent(&'a Agent),
+    Operator(&'a Principal),
+}
+
+impl Author<'_> {
+    pub fn fleet(self) -> FleetNo {
+        match self {
+            Author::Agent(agent) => agent.fleet,
+            Author::Operator(by) => by.fleet,
+        }
+    }
+
+    /// The agent's number; 0, which no agent has, for an operator.
+    fn no(self) -> AgentNo {
+        match self {
+            Author::Agent(agent) => agent.no,
+            Author::Operator(_) => 0,
+        }
+    }
+
+    fn id(self) -> String {
+        match self {
+            Author::Agent(agent) => agent.id.clone(),
+            Author::Operator(by) => by.operator.id.clone(),
+        }
+    }
+
+    fn actor(self) -> Actor {
+        match self {
+            Author::Agent(agent) => Actor::Agent(agent.no),
+            Author::Operator(by) => Actor::Operator(by.operator.id.clone()),
+        }
+    }
+}
+
+/// Sends a message for an operator, whom neither policies nor rates keep from it.
+pub(crate) fn send_for_operator(
+    apply: &mut Apply<'_>,
+    by: &Principal,
+    new: NewMessage,
+) -> Result<Outcome, StorageError> {
+    let author = Author::Operator(by);
+    let result = match repeated(apply, author, &new)? {
+        Some(result) => result,
+        None => match recipients(apply, author, &new)? {
+            Ok(recipients) => Ok(accept(apply, author, new, recipients)?),
+            Err(refusal) => Err(refusal),
+        },
+    };
+    Ok(match result {
+        Ok(sent) => Outcome::Sent {
+            results: vec![Ok(sent)],
+            rate: RateState::default(),
+        },
+        Err(refusal) => Outcome::Refused(refusal),
+    })
+}
+
+/// The answer to a message that was sent before under the same idempotency key.
+fn repeated(
+    apply: &Apply<'_>,
+    author: Author<'_>,
+    new: &NewMessage,
+) -> Result<Option<Result<Sent, Refusal>>, StorageError> {
+    let Some((key, hash)) = &new.idempotency else {
+        return Ok(None);
+    };
+    let done = idempotency::get(apply.txn, author.fleet(), author.no(), key)?;
+    Ok(done.map(|done| match done.request_hash == *hash {
+        true => Ok(Sent {
+            message: done.message,
+            queued_ms: done.queued_ms,
+            deliver_at_ms: done.deliver_at_ms,
+            repeated: true,
+        }),
+        false => Err(Refusal::IdempotencyConflict),
+    }))
+}
+
+/// Writes an accepted message and what follows from it.
+fn accept(
+    apply: &mut Apply<'_>,
+    author: Author<'_>,
+    new: NewMessage,
+    recipients: Vec<AgentNo>,
+) -> Result<Sent, StorageError> {
+    let now = apply.now();
+    let fleet = author.fleet();
+    let deliver_at_ms = match new.schedule {
+        Schedule::Now => now,
+        Schedule::DelayMs(delay) => now.saturating_add(delay),
+        Schedule::AtMs(at) => at.max(now),
+    };
+    let deadline_ms = deliver_at_ms.saturating_add(new.ttl_ms);
 
     let seq = sequence::next(apply.txn, fleet, Sequence::Message)?;
     let mut stored = Message {
         uuid: new.uuid,
         seq,
-        sender: sender.no,
-        sender_id: sender.id.clone(),
+        sender: author.no(),
+        sender_id: author.id(),
         recipient: new.recipient,
         message_type: new.message_type,
         priority: new.priority,
@@ -125,7 +210,9 @@ fn send_one(
         dead_until_ms: 0,
     };
     conversation::put_message(apply.txn, fleet, &stored.conversation_id, seq, stored.uuid);
-    conversation::put_participant(apply.txn, fleet, &stored.conversation_id, sender.no)?;
+    if let Author::Agent(sender) = author {
+        conversation::put_participant(apply.txn, fleet, &stored.conversation_id, sender.no)?;
+    }
     let mut places: Vec<(AgentNo, u64)> = Vec::with_capacity(recipients.len());
     for recipient in recipients {
         let place = make(apply, fleet, recipient, &stored, new.requires_approval)?;
@@ -146,10 +233,10 @@ fn send_one(
     apply.record(
         fleet,
         EventKind::MessageQueued,
-        Actor::Agent(sender.no),
+        author.actor(),
         Resource::Message(stored.uuid),
     )?;
-    if new.requires_approval {
+    if let (true, Author::Agent(sender)) = (new.requires_approval, author) {
         request_approval(apply, sender, &stored, new.approval)?;
     }
     if places.is_empty() {
@@ -166,33 +253,33 @@ fn send_one(
             queued_ms: now,
             deliver_at_ms,
         };
-        idempotency::put(apply.txn, fleet, sender.no, &key, &done);
+        idempotency::put(apply.txn, fleet, author.no(), &key, &done);
         let until_ms = now + apply.settings.idempotency_ms;
         due::put(
             apply.txn,
             until_ms,
             &Due::Idempotency {
                 fleet,
-                agent: sender.no,
+                agent: author.no(),
                 key,
             },
         );
     }
-    Ok(Ok(Sent {
+    Ok(Sent {
         message: stored.uuid,
         queued_ms: now,
         deliver_at_ms,
         repeated: false,
-    }))
+    })
 }
 
 /// Numbers of the agents a message reaches, each once, in the order of their numbers.
 fn recipients(
     apply: &Apply<'_>,
-    sender: &Agent,
+    author: Author<'_>,
     new: &NewMessage,
 ) -> Result<Result<Vec<AgentNo>, Refusal>, StorageError> {
-    let fleet = sender.fleet;
+    let fleet = author.fleet();
     let names_room = new.conversation_id.starts_with(ROOM_PREFIX);
     let is_group = matches!(&new.recipient, Recipient::Group(_));
     let is_that_room = matches!(&new.recipient, Recipient::Group(id) if *id == new.conversation_id);
@@ -206,12 +293,16 @@ fn recipients(
         },
         Recipient::Group(id) => {
             let room = room::get(apply.txn, fleet, id)?;
-            let Some(room) = room.filter(|room| room.members.contains(&sender.no)) else {
+            let may = |room: &Room| match author {
+                Author::Agent(sender) => room.members.contains(&sender.no),
+                Author::Operator(_) => true,
+            };
+            let Some(room) = room.filter(may) else {
                 return Ok(Err(Refusal::UnknownRecipient));
             };
             let mut numbers = Vec::with_capacity(room.members.len());
             for member in room.members {
-                if member == sender.no {
+                if member == author.no() {
                     continue;
                 }
                 if let Some(agent) =
@@ -229,7 +320,7 @@ fn recipients(
             let mut numbers = Vec::with_capacity(agents.len());
             for agent in agents
                 .iter()
-                .filter(|agent| !agent.revoked && agent.no != sender.no)
+                .filter(|agent| !agent.revoked && agent.no != author.no())
             {
                 numbers.push(redirected(apply, agent)?);
             }
@@ -244,7 +335,7 @@ fn recipients(
         numbers.sort_unstable();
         numbers.dedup();
         // A redirect may have pointed back at the sender.
-        numbers.retain(|number| *number != sender.no);
+        numbers.retain(|number| *number != author.no());
     }
     Ok(Ok(numbers))
 }

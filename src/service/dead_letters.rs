@@ -7,6 +7,7 @@ use ekho_storage::tables::dead_letter::{self, DeadLetter};
 use ekho_storage::tables::message::{self, Message};
 use ekho_storage::tables::{AgentNo, FleetNo};
 
+use super::approvals::Page;
 use super::operators::Caller;
 use super::{Service, ServiceError};
 use crate::machine::command::OperatorRequest;
@@ -14,6 +15,8 @@ use crate::machine::outcome::{Outcome, Refusal};
 
 /// Dead letters dealt with in one command.
 const STEP: usize = 100;
+/// Rows that one page looks at, however few match.
+const SCANNED: usize = 1000;
 
 /// A dead letter with what it is about.
 pub struct Shown {
@@ -46,22 +49,37 @@ impl Order {
 }
 
 impl Service {
-    /// Dead letters with a number below `before`, newest first, and how many there are.
+    /// Dead letters with a number below `before` that are wanted, newest first, and how many there
+    /// are in all.
     pub async fn dead_letters(
         &self,
         fleet: FleetNo,
         before: u64,
-        skip: usize,
         limit: usize,
-    ) -> Result<(Vec<Shown>, u64), ServiceError> {
+        wanted: impl Fn(&Shown) -> bool,
+    ) -> Result<(Page<Shown, u64>, u64), ServiceError> {
         let view = self.operator_view().await?;
-        let found = dead_letter::list_rev(&view, fleet, before, skip + limit)?;
-        let mut shown = Vec::with_capacity(limit);
-        for (number, letter) in found.into_iter().skip(skip) {
-            shown.extend(self.shown(&view, fleet, number, letter)?);
+        let found = dead_letter::list_rev(&view, fleet, before, SCANNED)?;
+        let full = found.len() == SCANNED;
+        let mut page = Page {
+            next: found.last().filter(|_| full).map(|(number, _)| *number),
+            rows: Vec::new(),
+        };
+        for (number, letter) in found {
+            let Some(shown) = self.shown(&view, fleet, number, letter)? else {
+                continue;
+            };
+            if !wanted(&shown) {
+                continue;
+            }
+            if page.rows.len() == limit {
+                page.next = page.rows.last().map(|last: &Shown| last.number);
+                break;
+            }
+            page.rows.push(shown);
         }
         let total = counter::get(&view, fleet, Counter::DeadLetters)?;
-        Ok((shown, total))
+        Ok((page, total))
     }
 
     /// One dead letter with its message's body.
@@ -114,23 +132,26 @@ impl Service {
         }
     }
 
-    /// Redrives or purges all there were when it began, step by step; how many it happened to.
+    /// Redrives or purges all that are wanted, step by step; how many it happened to.
     pub async fn order_all_dead_letters(
         &self,
         by: &Caller,
         order: Order,
+        wanted: impl Fn(&Shown) -> bool,
     ) -> Result<u64, ServiceError> {
         let mut before = u64::MAX;
         let mut count = 0;
         loop {
-            let view = self.operator_view().await?;
-            let found = dead_letter::list_rev(&view, by.principal.fleet, before, STEP)?;
-            let numbers: Vec<u64> = found.iter().map(|(number, _)| *number).collect();
-            let Some(last) = numbers.last() else {
-                return Ok(count);
-            };
-            before = *last;
-            count += self.order_dead_letters(by, order, numbers).await?;
+            let fleet = by.principal.fleet;
+            let (page, _) = self.dead_letters(fleet, before, STEP, &wanted).await?;
+            let numbers: Vec<u64> = page.rows.iter().map(|shown| shown.number).collect();
+            if !numbers.is_empty() {
+                count += self.order_dead_letters(by, order, numbers).await?;
+            }
+            match page.next {
+                Some(next) => before = next,
+                None => return Ok(count),
+            }
         }
     }
 }

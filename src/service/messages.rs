@@ -1,8 +1,9 @@
 //! The sender's side: send, look at, take back.
 
-use ekho_storage::tables::agent;
+use ekho_storage::View;
 use ekho_storage::tables::delivery::{self, Delivery, DeliveryState};
 use ekho_storage::tables::message::{self, Message, MessageState};
+use ekho_storage::tables::{FleetNo, agent};
 
 use super::{Caller, Service, ServiceError};
 use crate::machine::command::{AgentRequest, NewMessage};
@@ -43,28 +44,10 @@ impl Service {
         let view = self.read(caller).await?;
         let fleet = caller.agent.fleet;
         let stored = message::get(&view, fleet, uuid)?;
-        let Some(message) = stored.filter(|message| message.sender == caller.agent.no) else {
-            return Err(Refusal::NotFound.into());
-        };
-        let places = match message.single {
-            Some(place) => vec![place],
-            None => delivery::fan_out_list(&view, fleet, uuid, 0, SHOWN_DELIVERIES)?,
-        };
-        let mut deliveries = Vec::with_capacity(places.len());
-        for (agent_no, seq) in places {
-            if let (Some(agent), Some(delivery)) = (
-                agent::get(&view, fleet, agent_no)?,
-                delivery::get(&view, fleet, agent_no, seq)?,
-            ) {
-                deliveries.push((agent, delivery));
-            }
+        match stored.filter(|message| message.sender == caller.agent.no) {
+            Some(message) => with_deliveries(&view, fleet, message),
+            None => Err(Refusal::NotFound.into()),
         }
-        let status = status(&message, deliveries.iter().map(|(_, delivery)| delivery));
-        Ok(MessageStatus {
-            message,
-            status,
-            deliveries,
-        })
     }
 
     /// Takes a message back where it was not handed out yet; how many recipients that were.
@@ -77,6 +60,33 @@ impl Service {
             outcome => Err(ServiceError::unexpected(&outcome)),
         }
     }
+}
+
+/// A message with its deliveries.
+pub fn with_deliveries(
+    view: &View,
+    fleet: FleetNo,
+    message: Message,
+) -> Result<MessageStatus, ServiceError> {
+    let places = match message.single {
+        Some(place) => vec![place],
+        None => delivery::fan_out_list(view, fleet, message.uuid, 0, SHOWN_DELIVERIES)?,
+    };
+    let mut deliveries = Vec::with_capacity(places.len());
+    for (agent_no, seq) in places {
+        if let (Some(agent), Some(delivery)) = (
+            agent::get(view, fleet, agent_no)?,
+            delivery::get(view, fleet, agent_no, seq)?,
+        ) {
+            deliveries.push((agent, delivery));
+        }
+    }
+    let status = status(&message, deliveries.iter().map(|(_, delivery)| delivery));
+    Ok(MessageStatus {
+        message,
+        status,
+        deliveries,
+    })
 }
 
 /// A message's state in one word: that of its delivery where there is one, otherwise the least

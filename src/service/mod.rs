@@ -5,6 +5,7 @@ pub mod agents;
 pub mod approvals;
 pub mod conversations;
 pub mod dead_letters;
+pub mod directory;
 pub mod error;
 pub mod events;
 pub mod inbox;
@@ -12,6 +13,7 @@ pub mod messages;
 pub mod operators;
 pub mod policies;
 pub mod sessions;
+pub mod steering;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use ekho_storage::tables::agent::{self, AgentStatus};
+use ekho_storage::tables::agent_index::{self, Order};
 use ekho_storage::tables::approval::{Approval, ApprovalStatus};
 use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::delivery::{self, Delivery, DeliveryState};
@@ -208,6 +209,7 @@ impl Found {
             assert!(!agent.revoked || agent.credentials.is_empty(), "{agent:?}");
             assert!(agent.credentials.len() <= 2, "{agent:?}");
         }
+        self.orders(read);
         let entries = self.due.iter().filter_map(|(at, due)| match due {
             Due::Hold { agent, .. } => Some((*at, "hold", *agent)),
             Due::Heartbeat { agent, .. } => Some((*at, "heartbeat", *agent)),
@@ -287,6 +289,35 @@ impl Found {
             );
         }
         same("due entries of dead letters", &letters, &self.dead_letters);
+    }
+
+    /// Every order of agents lists each once, in that order; over all and by status.
+    fn orders(&self, read: &impl Read) {
+        let statuses = AgentStatus::ALL.map(Some);
+        for status in statuses.into_iter().chain([None]) {
+            for order in [Order::Created, Order::Name, Order::Seen, Order::Status] {
+                let of = |agent: &&agent::Agent| {
+                    let live = agent::live(read, FLEET, agent.no).unwrap();
+                    let is = agent.status(&live);
+                    let place = match order {
+                        Order::Created => String::new(),
+                        Order::Name => agent.display_name.to_lowercase(),
+                        Order::Seen => format!("{:020}", live.last_seen_ms),
+                        Order::Status => is.as_str().into(),
+                    };
+                    status
+                        .is_none_or(|status| status == is)
+                        .then_some((place, agent.no))
+                };
+                let mut expected: Vec<_> = self.agents.iter().filter_map(|one| of(&one)).collect();
+                expected.sort();
+                let expected: Vec<AgentNo> = expected.into_iter().map(|(_, no)| no).collect();
+                let found =
+                    agent_index::list(read, FLEET, (order, status), false, None, usize::MAX);
+                let found: Vec<AgentNo> = found.unwrap().into_iter().map(|(_, no)| no).collect();
+                same(&format!("{order:?} of {status:?}"), &found, &expected);
+            }
+        }
     }
 
     fn counters(&self, read: &impl Read) {

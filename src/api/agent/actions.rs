@@ -9,6 +9,7 @@ use super::ID_MAX_BYTES;
 use crate::api::fields::Fields;
 use crate::api::path::PathId;
 use crate::api::signed::Signed;
+use crate::api::words::RISKS;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
@@ -17,13 +18,6 @@ use crate::machine::outcome::{Decision, Refusal};
 
 /// Largest payload or output, in bytes.
 const PAYLOAD_MAX_BYTES: usize = 256 << 10;
-
-const RISKS: [(&str, Risk); 4] = [
-    ("low", Risk::Low),
-    ("medium", Risk::Medium),
-    ("high", Risk::High),
-    ("critical", Risk::Critical),
-];
 
 /// POST /v1/actions/propose
 pub async fn propose(State(app): State<App>, signed: Signed) -> Result<Json<Value>, ApiError> {

@@ -11,37 +11,21 @@ use super::ID_MAX_BYTES;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::path::PathId;
 use crate::api::signed::Signed;
+use crate::api::words::{MESSAGE_TYPES, PRIORITIES};
 use crate::api::{ApiError, App};
 use crate::clock::{Iso, now_ms};
 use crate::id;
 use crate::ingress::signing::hash;
 use crate::machine::command::{NewMessage, Schedule};
 use crate::machine::outcome::{RateState, Refusal, Sent};
+use crate::service::messages::MessageStatus;
 
 /// Messages of one batch.
 const BATCH_MAX: usize = 100;
 /// How far ahead a message may be scheduled.
 const SCHEDULE_MAX_SECONDS: u64 = 30 * 24 * 3600;
 /// How long a message may be worth something.
-const TTL_MAX_SECONDS: u64 = 86_400;
-
-const MESSAGE_TYPES: [(&str, &str); 8] = [
-    ("direct", "direct"),
-    ("broadcast", "broadcast"),
-    ("alert", "alert"),
-    ("handoff", "handoff"),
-    ("claim", "claim"),
-    ("complete", "complete"),
-    ("heartbeat", "heartbeat"),
-    ("control", "control"),
-];
-
-const PRIORITIES: [(&str, Priority); 4] = [
-    ("low", Priority::Low),
-    ("normal", Priority::Normal),
-    ("high", Priority::High),
-    ("urgent", Priority::Urgent),
-];
+pub const TTL_MAX_SECONDS: u64 = 86_400;
 
 /// POST /v1/messages
 pub async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
@@ -92,7 +76,7 @@ fn batch_result(result: Result<Sent, Refusal>) -> Value {
     Value::Object(body)
 }
 
-fn sent_body(sent: &Sent) -> Map<String, Value> {
+pub fn sent_body(sent: &Sent) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert(
         "message_id".into(),
@@ -119,7 +103,7 @@ fn rate_headers(headers: &mut HeaderMap, rate: &RateState) {
     headers.insert("x-ratelimit-reset", HeaderValue::from(reset_seconds));
 }
 
-fn checked_key(key: String) -> Result<String, Invalid> {
+pub fn checked_key(key: String) -> Result<String, Invalid> {
     if key.is_empty() || key.len() > ID_MAX_BYTES {
         return Err(Invalid::field(
             "Idempotency-Key",
@@ -214,6 +198,13 @@ pub async fn status(
     let message_id = message_id.get()?;
     let uuid = message_uuid(&message_id)?;
     let found = app.service.message_status(&signed.caller, uuid).await?;
+    Ok(Json(status_body(&found)))
+}
+
+/// What became of a message, for its sender and for operators.
+pub fn status_body(found: &MessageStatus) -> Value {
+    let message = &found.message;
+    let uuid = message.uuid;
     let deliveries: Vec<Value> = found
         .deliveries
         .iter()
@@ -236,10 +227,9 @@ pub async fn status(
             })
         })
         .collect();
-    let message = &found.message;
     let scheduled = message.deliver_at_ms > message.created_ms;
-    Ok(Json(json!({
-        "message_id": message_id,
+    json!({
+        "message_id": id::from_uuid("msg_", uuid),
         "status": found.status,
         "queued_at": Iso(message.created_ms),
         "deliver_at": scheduled.then_some(Iso(message.deliver_at_ms)),
@@ -247,7 +237,7 @@ pub async fn status(
         "approval_id": message.approval.map(|approval| id::from_uuid("apr_", approval)),
         "delivery_count": message.delivery_count,
         "deliveries": deliveries,
-    })))
+    })
 }
 
 /// DELETE /v1/messages/{id}: takes a message back where it was not handed out yet.

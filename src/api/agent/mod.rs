@@ -5,7 +5,7 @@ mod conversations;
 mod enroll;
 mod identity;
 mod inbox;
-mod messages;
+pub(super) mod messages;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
@@ -13,7 +13,7 @@ use axum::routing::{delete, get, post};
 use super::App;
 
 /// Longest id, conversation id or correlation id, in bytes: they are parts of keys.
-const ID_MAX_BYTES: usize = 255;
+pub(super) const ID_MAX_BYTES: usize = 255;
 
 /// Routes of the agent API.
 pub fn router() -> Router<App> {

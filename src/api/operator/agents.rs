@@ -4,19 +4,20 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use ekho_storage::tables::agent::{self, Agent, AgentLive, HoldKind};
+use ekho_storage::tables::agent::{self, Agent, AgentLive, AgentStatus, HoldKind};
+use ekho_storage::tables::agent_index::Order;
 use ekho_storage::tables::{control, fleet};
 use serde_json::{Value, json};
 
 use super::list::ListQuery;
 use super::{Given, SignedIn, done};
-use crate::api::fields::Invalid;
 use crate::api::path::PathId;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
 use crate::machine::command::OperatorRequest;
 use crate::machine::outcome::Refusal;
+use crate::service::directory::Wanted;
 
 /// GET /v1/operator/agents
 pub async fn list(
@@ -25,49 +26,63 @@ pub async fn list(
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, ApiError> {
     let query = ListQuery::read(query)?;
-    let (from_ms, to_ms) = (query.time("dateFrom")?, query.time("dateTo")?);
-    let view = app.service.operator_view().await?;
+    let words = AgentStatus::ALL.map(AgentStatus::as_str);
+    let status = query.choice("status", &words)?;
+    let orders = ["created_at", "display_name", "last_seen_at", "status"];
+    let order = match query.choice("sortBy", &orders)? {
+        Some("display_name") => Order::Name,
+        Some("last_seen_at") => Order::Seen,
+        Some("status") => Order::Status,
+        _ => Order::Created,
+    };
+    let wanted = Wanted {
+        status: AgentStatus::ALL
+            .into_iter()
+            .find(|one| status == Some(one.as_str())),
+        search: query.text("search").map(str::to_string),
+        from_ms: query.time("dateFrom")?,
+        to_ms: query.time("dateTo")?,
+        order,
+        descending: query.choice("sortOrder", &["asc", "desc"])? == Some("desc"),
+        skip: query.skip(),
+        limit: query.limit,
+        cursor: query.cursor(|text| hex::decode(text).ok())?,
+    };
     let no = operator.fleet();
-    let most = app.service.settings()?.max_agents as usize;
-    let mut found = Vec::new();
-    for agent in agent::list(&view, no, 0, most).map_err(crate::service::ServiceError::from)? {
-        let (agent, live) = app.service.with_live(&view, agent)?;
-        let status = agent.status(&live).as_str();
-        let wanted = from_ms.is_none_or(|from_ms| agent.created_ms >= from_ms)
-            && to_ms.is_none_or(|to_ms| agent.created_ms <= to_ms)
-            && query.text("status").is_none_or(|wanted| wanted == status)
-            && query.text("search").is_none_or(|text| {
-                let text = text.to_lowercase();
-                agent.display_name.to_lowercase().contains(&text) || agent.id.contains(&text)
-            });
-        if wanted {
-            found.push((agent, live));
-        }
-    }
-    match query.text("sortBy") {
-        Some("display_name") => found.sort_by(|a, b| a.0.display_name.cmp(&b.0.display_name)),
-        Some("status") => found.sort_by_key(|(agent, live)| agent.status(live).as_str()),
-        Some("last_seen_at") => found.sort_by_key(|(_, live)| live.last_seen_ms),
-        Some("created_at") | None => {}
-        Some(_) => {
-            let text = "one of display_name, status, last_seen_at, created_at";
-            return Err(Invalid::field("sortBy", text).into());
-        }
-    }
-    if query.text("sortOrder") == Some("desc") {
-        found.reverse();
-    }
-    let total = found.len();
-    let fleet_id = fleet_id(&view, no)?;
-    let agents: Vec<Value> = found
+    let found = app.service.find_agents(no, wanted).await?;
+    let fleet_id = fleet_id(&app.service.view(), no)?;
+    let agents = found
+        .agents
         .iter()
-        .skip(query.skip())
-        .take(query.limit)
         .map(|(agent, live)| agent_view(&fleet_id, agent, live))
         .collect();
-    Ok(Json(
-        json!({ "agents": agents, "total": total, "page": query.page, "limit": query.limit }),
-    ))
+    let mut answer = query.answer("agents", agents, found.next.map(hex::encode));
+    answer["total"] = found.total.into();
+    Ok(Json(answer))
+}
+
+/// GET /v1/operator/agents/{id}/rate-limits: when the agent was refused for rate, newest first.
+pub async fn rate_limits(
+    State(app): State<App>,
+    operator: SignedIn,
+    agent_id: PathId,
+) -> Result<Json<Value>, ApiError> {
+    let agent_id = agent_id.get()?;
+    let found = app
+        .service
+        .rate_violations(operator.fleet(), &agent_id)
+        .await?;
+    let violations: Vec<Value> = found
+        .iter()
+        .map(|(at_ms, seq)| {
+            json!({
+                "id": id::from_number("rlv_", *seq),
+                "agent_id": agent_id,
+                "created_at": Iso(*at_ms),
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "violations": violations })))
 }
 
 pub fn fleet_id(view: &ekho_storage::View, no: u32) -> Result<String, ApiError> {
@@ -130,15 +145,15 @@ pub async fn detail(
     ))
 }
 
-struct Order {
+struct Ordered {
     reason: String,
     expires_ms: Option<u64>,
     redirect_agent_id: Option<String>,
 }
 
-fn read_order(given: &Given) -> Result<Order, ApiError> {
+fn read_order(given: &Given) -> Result<Ordered, ApiError> {
     let mut fields = given.fields()?;
-    let order = Order {
+    let order = Ordered {
         reason: fields.text("reason", 1000),
         expires_ms: fields.time("expires_at"),
         redirect_agent_id: fields.optional_text("redirect_agent_id", 255),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::list::{ListQuery, number_of};
 use super::{Given, SignedIn};
+use crate::api::fields::Fields;
 use crate::api::path::PathId;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
@@ -17,6 +18,7 @@ use crate::machine::outcome::Refusal;
 use crate::service::dead_letters::{Order, Shown};
 
 const PREFIX: &str = "dl_";
+const ID_MAX_BYTES: usize = 255;
 /// Ids in one request.
 const IDS_MAX: usize = 100;
 
@@ -52,22 +54,81 @@ async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let query = ListQuery::read(query)?;
     let before = query.cursor(|text| number_of(PREFIX, text))?;
-    let (found, total) = app
+    let filter = Filter {
+        recipient: query.text("recipient_agent_id").map(str::to_string),
+        sender: query.text("sender_agent_id").map(str::to_string),
+        conversation: query.text("conversation_id").map(str::to_string),
+        message_type: query.text("message_type").map(str::to_string),
+        reason: query.text("reason").map(str::to_string),
+        from_ms: query.time("dateFrom")?,
+        to_ms: query.time("dateTo")?,
+    };
+    let (before, wants) = (before.unwrap_or(u64::MAX), query.skip() + query.limit);
+    let (page, total) = app
         .service
-        .dead_letters(
-            operator.fleet(),
-            before.unwrap_or(u64::MAX),
-            query.skip(),
-            query.limit,
-        )
+        .dead_letters(operator.fleet(), before, wants, |shown| {
+            filter.admits(shown)
+        })
         .await?;
-    let full = found.len() == query.limit;
-    let last = found.last().filter(|_| full);
-    let next_cursor = last.map(|last| id::from_number(PREFIX, last.number));
-    let views = found.iter().map(view).collect();
+    let next_cursor = page.next.map(|number| id::from_number(PREFIX, number));
+    let views = page.rows.iter().skip(query.skip()).map(view).collect();
     let mut answer = query.answer("dead_letters", views, next_cursor);
     answer["total"] = total.into();
     Ok(Json(answer))
+}
+
+/// Which dead letters; what is not given does not matter.
+#[derive(Default)]
+struct Filter {
+    recipient: Option<String>,
+    sender: Option<String>,
+    conversation: Option<String>,
+    message_type: Option<String>,
+    /// Part of the reason they were given up for.
+    reason: Option<String>,
+    from_ms: Option<u64>,
+    to_ms: Option<u64>,
+}
+
+const FILTERS: [&str; 7] = [
+    "recipient_agent_id",
+    "sender_agent_id",
+    "conversation_id",
+    "message_type",
+    "reason",
+    "dateFrom",
+    "dateTo",
+];
+
+impl Filter {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Filter {
+            recipient: fields.optional_text("recipient_agent_id", ID_MAX_BYTES),
+            sender: fields.optional_text("sender_agent_id", ID_MAX_BYTES),
+            conversation: fields.optional_text("conversation_id", ID_MAX_BYTES),
+            message_type: fields.optional_text("message_type", ID_MAX_BYTES),
+            reason: fields.optional_text("reason", ID_MAX_BYTES),
+            from_ms: fields.time("dateFrom"),
+            to_ms: fields.time("dateTo"),
+        }
+    }
+
+    fn admits(&self, shown: &Shown) -> bool {
+        let is = |wanted: &Option<String>, value: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == value)
+        };
+        let letter = &shown.letter;
+        is(&self.recipient, &shown.recipient_id)
+            && is(&self.sender, &shown.message.sender_id)
+            && is(&self.conversation, &shown.message.conversation_id)
+            && is(&self.message_type, &shown.message.message_type)
+            && self
+                .reason
+                .as_ref()
+                .is_none_or(|part| letter.failure_reason.contains(part.as_str()))
+            && self.from_ms.is_none_or(|from_ms| letter.at_ms >= from_ms)
+            && self.to_ms.is_none_or(|to_ms| letter.at_ms <= to_ms)
+    }
 }
 
 /// GET /v1/operator/dead-letters/{id}
@@ -113,6 +174,16 @@ async fn order(
 ) -> Result<u64, ApiError> {
     let mut fields = given.fields()?;
     let all = fields.boolean("all", false);
+    // A filter that is not understood must not be passed over: more would match.
+    for name in fields.names() {
+        if !["all", "ids"].contains(&name.as_str()) && !FILTERS.contains(&name.as_str()) {
+            fields.wrong(
+                &name,
+                format!("no such filter; one of {}", FILTERS.join(", ")),
+            );
+        }
+    }
+    let filter = Filter::read(&mut fields);
     let ids = fields.texts("ids", IDS_MAX, 64);
     if all != ids.is_empty() {
         fields.wrong("ids", format!("1 to {IDS_MAX} ids, or \"all\": true"));
@@ -129,7 +200,7 @@ async fn order(
     Ok(match all {
         true => {
             service
-                .order_all_dead_letters(&operator.caller, order)
+                .order_all_dead_letters(&operator.caller, order, |shown| filter.admits(shown))
                 .await?
         }
         false => {

@@ -6,6 +6,7 @@ mod audit;
 mod dead_letters;
 mod events;
 mod list;
+mod messages;
 mod operators;
 mod policies;
 mod session;
@@ -56,6 +57,10 @@ pub fn router() -> Router<App> {
         )
         .route("/v1/operator/agents", get(agents::list))
         .route("/v1/operator/agents/{id}", get(agents::detail))
+        .route(
+            "/v1/operator/agents/{id}/rate-limits",
+            get(agents::rate_limits),
+        )
         .route("/v1/operator/agents/{id}/pause", post(agents::pause))
         .route("/v1/operator/agents/{id}/resume", post(agents::resume))
         .route(
@@ -80,4 +85,5 @@ pub fn router() -> Router<App> {
         .merge(policies::router())
         .merge(dead_letters::router())
         .merge(events::router())
+        .merge(messages::router())
 }

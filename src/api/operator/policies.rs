@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Given, SignedIn, done};
 use crate::api::fields::Fields;
 use crate::api::path::PathId;
+use crate::api::words::PRIORITIES;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::machine::command::OperatorRequest;
@@ -20,13 +21,6 @@ use crate::machine::policy::{self, Match, Question};
 /// Values of one condition.
 const VALUES_MAX: usize = 1000;
 const ID_MAX_BYTES: usize = 255;
-
-const PRIORITIES: [(&str, Priority); 4] = [
-    ("low", Priority::Low),
-    ("normal", Priority::Normal),
-    ("high", Priority::High),
-    ("urgent", Priority::Urgent),
-];
 
 pub fn router() -> axum::Router<App> {
     axum::Router::new()

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::{AgentNo, FleetNo, TimeMs, meta, record, registry};
+use super::{AgentNo, FleetNo, TimeMs, agent_index, meta, record, registry};
 use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode};
 
 /// An enrolled agent.
@@ -146,6 +146,15 @@ impl Agent {
 }
 
 impl AgentStatus {
+    /// All of them.
+    pub const ALL: [AgentStatus; 5] = [
+        AgentStatus::Healthy,
+        AgentStatus::Degraded,
+        AgentStatus::Paused,
+        AgentStatus::Quarantined,
+        AgentStatus::Revoked,
+    ];
+
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -205,20 +214,33 @@ pub fn list(
         .collect()
 }
 
-/// Writes an agent.
+/// Writes an agent whose place in lists stays as it is: its secrets and keys may have changed.
 pub fn put(txn: &mut Txn, agent: &Agent) {
     txn.put_record(Cf::Registry, key(agent.fleet, agent.no), agent);
 }
 
-/// Writes a new agent and its index.
-pub fn insert(txn: &mut Txn, agent: &Agent) {
+/// Writes an agent with what heartbeats say of it, and its places in lists. Returns the status it
+/// had before; none where it is new.
+pub fn save(
+    txn: &mut Txn,
+    agent: &Agent,
+    live: &AgentLive,
+) -> Result<Option<AgentStatus>, StorageError> {
+    let (fleet, no) = (agent.fleet, agent.no);
+    let before = match get(txn, fleet, no)? {
+        Some(before) => Some((before, self::live(txn, fleet, no)?)),
+        None => None,
+    };
+    if before.is_none() {
+        let place = Key::new().u32(fleet).u32(no);
+        let by_id = Key::table(registry::AGENT_BY_ID).text(&agent.id);
+        txn.put(Cf::Registry, by_id, place.into_bytes());
+    }
+    let was = before.as_ref().map(|(agent, live)| (agent, live));
+    agent_index::put(txn, was, agent, live);
     put(txn, agent);
-    let place = Key::new().u32(agent.fleet).u32(agent.no);
-    txn.put(
-        Cf::Registry,
-        Key::table(registry::AGENT_BY_ID).text(&agent.id),
-        place.into_bytes(),
-    );
+    txn.put_record(Cf::Meta, live_key(fleet, no), live);
+    Ok(before.map(|(agent, live)| agent.status(&live)))
 }
 
 fn live_key(fleet: FleetNo, no: AgentNo) -> Key {
@@ -230,9 +252,4 @@ pub fn live(read: &impl Read, fleet: FleetNo, no: AgentNo) -> Result<AgentLive, 
     Ok(read
         .record(Cf::Meta, live_key(fleet, no).bytes())?
         .unwrap_or_default())
-}
-
-/// Writes what heartbeats last said.
-pub fn put_live(txn: &mut Txn, fleet: FleetNo, no: AgentNo, live: &AgentLive) {
-    txn.put_record(Cf::Meta, live_key(fleet, no), live);
 }

@@ -1,5 +1,6 @@
 //! Counts shown to people, kept as things happen and never by scanning.
 
+use super::agent::AgentStatus;
 use super::{FleetNo, meta};
 use crate::{Cf, Key, Read, StorageError, Txn};
 
@@ -43,6 +44,19 @@ pub enum Counter {
     RateViolations = 31,
     /// Approvals waiting for a decision.
     ApprovalsPending = 32,
+}
+
+impl Counter {
+    /// The counter of agents in a status.
+    pub fn of_agents(status: AgentStatus) -> Self {
+        match status {
+            AgentStatus::Healthy => Counter::AgentHealthy,
+            AgentStatus::Degraded => Counter::AgentDegraded,
+            AgentStatus::Paused => Counter::AgentPaused,
+            AgentStatus::Quarantined => Counter::AgentQuarantined,
+            AgentStatus::Revoked => Counter::AgentRevoked,
+        }
+    }
 }
 
 fn key(fleet: FleetNo, counter: Counter) -> Key {

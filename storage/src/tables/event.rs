@@ -155,6 +155,8 @@ pub enum EventKind {
     ApprovalFirstApproved,
     /// approval.expired
     ApprovalExpired,
+    /// message.redirected
+    MessageRedirected,
 }
 
 impl EventKind {
@@ -207,6 +209,7 @@ impl EventKind {
             EventKind::ApiTokenCreated => "api_token.created",
             EventKind::ApprovalFirstApproved => "approval.first_approved",
             EventKind::ApprovalExpired => "approval.expired",
+            EventKind::MessageRedirected => "message.redirected",
         }
     }
 }

@@ -54,6 +54,16 @@ pub struct Message {
 }
 record!(Message, "message");
 
+impl Message {
+    /// What the sender is: operators have no number.
+    pub fn sender_kind(&self) -> &'static str {
+        match self.sender {
+            0 => "operator",
+            _ => "agent",
+        }
+    }
+}
+
 /// To whom a message is addressed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Recipient {

@@ -5,6 +5,7 @@
 //! step; rules about when something may change belong to the state machine.
 
 pub mod agent;
+pub mod agent_index;
 pub mod approval;
 pub mod control;
 pub mod conversation;
@@ -59,6 +60,8 @@ pub(crate) mod registry {
     pub const LOGIN_FAILURES: u8 = 21;
     pub const POLICY: u8 = 22;
     pub const POLICY_VERSION: u8 = 23;
+    pub const AGENT_ORDER: u8 = 24;
+    pub const AGENT_NAME_PART: u8 = 25;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).

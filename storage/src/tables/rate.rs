@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use super::{AgentNo, FleetNo, TimeMs, meta, record, registry};
-use crate::{Cf, Key, Read, StorageError, Txn};
+use crate::{Cf, Key, KeyReader, Read, StorageError, Txn};
 
 /// An agent's present window.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -75,4 +75,22 @@ pub fn violations_since(
             limit,
         )?
         .len())
+}
+
+/// Refusals with their times and numbers, newest first, at most `limit`.
+pub fn violations_rev(
+    read: &impl Read,
+    fleet: FleetNo,
+    agent: AgentNo,
+    limit: usize,
+) -> Result<Vec<(TimeMs, u64)>, StorageError> {
+    let prefix = Key::table(registry::VIOLATION).u32(fleet).u32(agent);
+    let upper = crate::prefix_end(prefix.bytes());
+    read.scan_rev(Cf::Registry, prefix.bytes(), &upper, limit)?
+        .iter()
+        .map(|(key, _)| {
+            let mut reader = KeyReader::new("violation", &key[prefix.bytes().len()..]);
+            Ok((reader.u64()?, reader.u64()?))
+        })
+        .collect()
 }

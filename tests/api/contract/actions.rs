@@ -78,6 +78,8 @@ async fn an_action_is_shown_to_the_agent_that_proposed_it() {
             "summary",
             "requested_at",
             "resolved_at",
+            "reason",
+            "expires_at",
         ],
     );
     assert_eq!(shown["id"], id.as_str());

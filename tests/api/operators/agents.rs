@@ -63,7 +63,28 @@ async fn the_list_is_paged_filtered_and_sorted() {
     assert_eq!(names(&list("status=revoked").await), "delta");
     assert_eq!(list("status=healthy").await["total"], 2);
     assert_eq!(list("status=quarantined").await["total"], 0);
-    let _ = alpha;
+    for sort in ["created_at", "display_name", "last_seen_at", "status"] {
+        for order in ["asc", "desc"] {
+            let asked = format!("sortBy={sort}&sortOrder={order}");
+            let whole = names(&list(&asked).await);
+            // One at a time, by cursor.
+            let (mut found, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = list(&format!("{asked}&limit=1{cursor}")).await;
+                found.push(names(&page));
+                match page["next_cursor"].as_str() {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => break,
+                }
+            }
+            assert_eq!(found.join(" ").trim(), whole, "{asked}");
+        }
+    }
+    let violations = operator
+        .get(&format!("/v1/operator/agents/{}/rate-limits", alpha.id))
+        .await
+        .ok();
+    assert_eq!(violations, json!({ "violations": [] }));
 
     for (field, query) in [
         ("limit", "limit=0"),
@@ -71,6 +92,9 @@ async fn the_list_is_paged_filtered_and_sorted() {
         ("page", "page=0"),
         ("page", "page=x"),
         ("sortBy", "sortBy=secret"),
+        ("sortOrder", "sortOrder=up"),
+        ("status", "status=asleep"),
+        ("cursor", "cursor=zz"),
     ] {
         operator
             .get(&format!("/v1/operator/agents?{query}"))

@@ -30,7 +30,7 @@ async fn an_action_is_decided_once() {
                 .post(&target, &json!({ "reason": "seen" }))
                 .await
                 .ok(),
-            json!({ "ok": true })
+            json!({ "ok": true, "status": status })
         );
         let shown = agent.get(&format!("/v1/actions/{id}")).await.ok();
         assert_eq!(shown["status"], status);

@@ -166,3 +166,38 @@ async fn what_is_not_understood_is_named() {
         404
     );
 }
+
+#[tokio::test]
+async fn dead_letters_are_filtered_and_dealt_with_by_filter() {
+    let relay = Relay::start().await;
+    let operator = relay.operator().await;
+    operator
+        .put("/v1/operator/settings", &json!({ "retry_backoff_ms": [] }))
+        .await
+        .ok();
+    let [sender, one, two] = relay.agents(["sender", "one", "two"]).await;
+    let for_one = kill(&sender, &one, "for one").await;
+    let for_two = kill(&sender, &two, "for two").await;
+    for (query, expected) in [
+        (format!("?recipient_agent_id={}", one.id), vec![&for_one]),
+        (
+            format!("?sender_agent_id={}", sender.id),
+            vec![&for_two, &for_one],
+        ),
+        ("?reason=cannot".into(), vec![&for_two, &for_one]),
+        ("?reason=timeout".into(), vec![]),
+        ("?message_type=alert".into(), vec![]),
+        ("?dateFrom=2999-01-01T00:00:00Z".into(), vec![]),
+    ] {
+        let found = ids(&list(&operator, &query).await, "original_message_id");
+        assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{query}");
+    }
+    let redrive = "/v1/operator/dead-letters/redrive";
+    let misspelt = json!({ "all": true, "recipient": one.id });
+    operator.post(redrive, &misspelt).await.invalid("recipient");
+    let matching = json!({ "all": true, "recipient_agent_id": one.id });
+    assert_eq!(operator.post(redrive, &matching).await.ok()["redriven"], 1);
+    assert_eq!(one.receive().await[0]["message_id"], for_one.as_str());
+    let left = ids(&list(&operator, "").await, "original_message_id");
+    assert_eq!(left, [for_two]);
+}
