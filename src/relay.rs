@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::effects::heartbeats::Heartbeats;
+use crate::effects::indexer::{self, Progress};
 use crate::effects::timer;
 use crate::effects::waiters::Waiters;
 use crate::id;
@@ -32,6 +33,9 @@ use crate::service::{RelayNode, Service, ServiceError};
 
 /// Version of the data directory's layout.
 const FORMAT_VERSION: u32 = 1;
+
+/// Live views of operators at once.
+const LIVE_STREAMS: usize = 1000;
 
 /// Password hashes computed at once: each takes a core for tens of milliseconds.
 const HASHING_AT_ONCE: usize = 2;
@@ -148,10 +152,12 @@ impl Relay {
             heartbeats: Heartbeats::default(),
             sealer,
             tokens: TokenHasher::new(secrets.session.as_bytes()),
+            progress: Progress::default(),
             metrics,
             base_url: config.base_url.clone(),
             draining: CancellationToken::new(),
             damaged: CancellationToken::new(),
+            live_streams: Arc::new(tokio::sync::Semaphore::new(LIVE_STREAMS)),
             hashing: tokio::sync::Semaphore::new(HASHING_AT_ONCE),
         });
         let relay = Relay {
@@ -168,6 +174,7 @@ impl Relay {
             return Err(OpenError::WrongMasterSecret);
         }
         relay.tasks.spawn(timer::run(Arc::clone(&relay.service)));
+        relay.tasks.spawn(indexer::run(Arc::clone(&relay.service)));
         relay.scrub();
         Ok(relay)
     }

@@ -19,6 +19,7 @@ type Inbox = (FleetNo, AgentNo);
 #[derive(Default)]
 pub struct Waiters {
     by_inbox: Mutex<HashMap<Inbox, Slot>>,
+    log: Notify,
     waiting: AtomicUsize,
 }
 
@@ -49,6 +50,12 @@ impl Waiters {
             inbox,
             notify: Arc::clone(&slot.notify),
         }
+    }
+
+    /// Ends when something is added to the audit log, of any fleet, after the future was first
+    /// polled or enabled.
+    pub fn recorded_next(&self) -> tokio::sync::futures::Notified<'_> {
+        self.log.notified()
     }
 
     /// How many wait on this node.
@@ -83,6 +90,10 @@ impl Drop for Waiter {
 }
 
 impl Sink for Arc<Waiters> {
+    fn recorded(&self) {
+        self.log.notify_waiters();
+    }
+
     fn wake(&self, inboxes: &[Inbox]) {
         if self.is_empty() {
             return;

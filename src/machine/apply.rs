@@ -52,6 +52,7 @@ impl Apply<'_> {
         payload: String,
     ) -> Result<(), StorageError> {
         let at_ms = self.now();
+        self.effects.recorded = true;
         event::append(
             self.txn,
             fleet,

@@ -48,6 +48,8 @@ pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
 pub struct Effects {
     /// Inboxes with something new.
     pub wakes: Vec<(FleetNo, AgentNo)>,
+    /// Whether anything was added to the audit log.
+    pub recorded: bool,
     /// The system row and the settings as this batch left them, so that each command of a batch
     /// need not decode them again.
     hot: Option<(System, Settings)>,
@@ -59,6 +61,9 @@ pub struct Effects {
 pub trait Sink: Send + Sync + 'static {
     /// Wakes whoever waits for these inboxes.
     fn wake(&self, inboxes: &[(FleetNo, AgentNo)]);
+
+    /// Wakes whoever follows the audit log.
+    fn recorded(&self);
 }
 
 /// Ekho's state machine.
@@ -93,6 +98,9 @@ impl<S: Sink> Machine for RelayMachine<S> {
     fn committed(&self, effects: Effects) {
         if !effects.wakes.is_empty() {
             self.sink.wake(&effects.wakes);
+        }
+        if effects.recorded {
+            self.sink.recorded();
         }
     }
 }

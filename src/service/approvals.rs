@@ -3,19 +3,9 @@
 use ekho_storage::tables::approval::{self, Approval};
 use ekho_storage::tables::{FleetNo, agent};
 
+use super::page::{Page, fill};
 use super::{Service, ServiceError};
 use crate::machine::outcome::Refusal;
-
-/// Rows that one page looks at, however few match.
-const SCANNED: usize = 1000;
-
-/// A page of a list with a filter.
-pub struct Page<T, C> {
-    /// What matched.
-    pub rows: Vec<T>,
-    /// Where to go on; none at the end.
-    pub next: Option<C>,
-}
 
 /// An approval with the public id of who asked.
 pub struct Asked {
@@ -35,24 +25,20 @@ impl Service {
         wanted: impl Fn(&Approval) -> bool,
     ) -> Result<Page<Asked, u128>, ServiceError> {
         let view = self.operator_view().await?;
-        let found = approval::list_rev(&view, fleet, before, SCANNED)?;
-        let full = found.len() == SCANNED;
-        let mut page = Page {
-            next: found.last().filter(|_| full).map(|last| last.uuid),
-            rows: Vec::new(),
+        let read = |before, wants| {
+            let rows = approval::list_rev(&view, fleet, before, wants)?;
+            Ok(rows.into_iter().map(|one| (one.uuid, one)).collect())
         };
-        for approval in found.into_iter().filter(|one| wanted(one)) {
-            if page.rows.len() == limit {
-                page.next = page.rows.last().map(|last: &Asked| last.approval.uuid);
-                break;
+        fill(before, limit, read, |_, approval| {
+            if !wanted(&approval) {
+                return Ok(None);
             }
             let found = agent::get(&view, fleet, approval.agent)?;
-            page.rows.push(Asked {
+            Ok(Some(Asked {
                 approval,
                 agent_id: found.map(|agent| agent.id).unwrap_or_default(),
-            });
-        }
-        Ok(page)
+            }))
+        })
     }
 
     /// One approval.

@@ -7,16 +7,14 @@ use ekho_storage::tables::dead_letter::{self, DeadLetter};
 use ekho_storage::tables::message::{self, Message};
 use ekho_storage::tables::{AgentNo, FleetNo};
 
-use super::approvals::Page;
 use super::operators::Caller;
+use super::page::{Page, fill};
 use super::{Service, ServiceError};
 use crate::machine::command::OperatorRequest;
 use crate::machine::outcome::{Outcome, Refusal};
 
 /// Dead letters dealt with in one command.
 const STEP: usize = 100;
-/// Rows that one page looks at, however few match.
-const SCANNED: usize = 1000;
 
 /// A dead letter with what it is about.
 pub struct Shown {
@@ -59,25 +57,11 @@ impl Service {
         wanted: impl Fn(&Shown) -> bool,
     ) -> Result<(Page<Shown, u64>, u64), ServiceError> {
         let view = self.operator_view().await?;
-        let found = dead_letter::list_rev(&view, fleet, before, SCANNED)?;
-        let full = found.len() == SCANNED;
-        let mut page = Page {
-            next: found.last().filter(|_| full).map(|(number, _)| *number),
-            rows: Vec::new(),
-        };
-        for (number, letter) in found {
-            let Some(shown) = self.shown(&view, fleet, number, letter)? else {
-                continue;
-            };
-            if !wanted(&shown) {
-                continue;
-            }
-            if page.rows.len() == limit {
-                page.next = page.rows.last().map(|last: &Shown| last.number);
-                break;
-            }
-            page.rows.push(shown);
-        }
+        let read = |before, wants| Ok(dead_letter::list_rev(&view, fleet, before, wants)?);
+        let page = fill(before, limit, read, |number, letter| {
+            let shown = self.shown(&view, fleet, number, letter)?;
+            Ok(shown.filter(|shown| wanted(shown)))
+        })?;
         let total = counter::get(&view, fleet, Counter::DeadLetters)?;
         Ok((page, total))
     }

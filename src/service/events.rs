@@ -2,13 +2,15 @@
 
 use ekho_storage::tables::agent::{self, Agent, AgentLive};
 use ekho_storage::tables::counter::{self, Counter};
-use ekho_storage::tables::event::{self, Actor, Event, Hash, Resource, Stored};
+use ekho_storage::tables::derived::{self, Tag};
+use ekho_storage::tables::event::{self, Actor, Event, EventKind, Hash, Resource, Stored};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::{AgentNo, FleetNo, fleet, message};
 use ekho_storage::{Read, View};
 
-use super::approvals::Page;
+use super::page::{Page, fill};
 use super::{Service, ServiceError};
+use crate::effects::indexer;
 use crate::id;
 
 /// An event with public ids in place of numbers.
@@ -41,9 +43,6 @@ pub struct Ends {
     pub head_hash: Hash,
 }
 
-/// Rows that one page looks at, however few match.
-const SCANNED: usize = 1000;
-
 /// What operators look at first.
 pub struct Overview {
     /// The agents that enrolled last, newest first.
@@ -62,36 +61,98 @@ pub struct Overview {
     pub events: Vec<PublicEvent>,
 }
 
+/// What events are looked for by.
+#[derive(Default)]
+pub struct Filter<'a> {
+    /// Their type, or its part before the dot.
+    pub kind: Option<&'a str>,
+    /// Who did it.
+    pub actor_id: Option<&'a str>,
+    /// What it is about.
+    pub resource_id: Option<&'a str>,
+    /// The conversation.
+    pub conversation_id: Option<&'a str>,
+}
+
 impl Service {
-    /// Events below this number that are wanted, newest first.
+    /// Tags that every event of a filter has, the rarest first as far as can be told.
+    pub fn tags(&self, fleet: FleetNo, filter: &Filter<'_>) -> Result<Vec<Tag>, ServiceError> {
+        let view = self.view();
+        let agent_no = |id: &str| -> Result<Option<AgentNo>, ServiceError> {
+            let found = agent::locate(&view, id)?.filter(|(of, _)| *of == fleet);
+            Ok(found.map(|(_, no)| no))
+        };
+        let mut tags = Vec::new();
+        tags.extend(
+            filter
+                .conversation_id
+                .map(|id| Tag::Conversation(id.into())),
+        );
+        if let Some(id) = filter.resource_id {
+            let uuid = id::to_uuid("msg_", id).or_else(|| {
+                let (uuid, _) = id.strip_prefix("dly_")?.split_once('_')?;
+                id::to_uuid("msg_", &format!("msg_{uuid}"))
+            });
+            let message = match uuid {
+                Some(uuid) => message::get(&view, fleet, uuid)?,
+                None => None,
+            };
+            match (message, uuid, agent_no(id)?) {
+                (Some(message), _, _) => tags.push(Tag::Conversation(message.conversation_id)),
+                // Of a message that is gone, or of a conversation.
+                (None, Some(_), _) => {}
+                (None, None, Some(no)) => tags.push(Tag::Agent(no)),
+                (None, None, None) => {
+                    let is_conversation = derived::conversation(&view, fleet, id)?.is_some();
+                    tags.push(match is_conversation {
+                        true => Tag::Conversation(id.into()),
+                        false => Tag::Thing(id.into()),
+                    });
+                }
+            }
+        }
+        if let Some(id) = filter.actor_id {
+            tags.push(match agent_no(id)? {
+                Some(no) => Tag::Agent(no),
+                None => Tag::Operator(id.into()),
+            });
+        }
+        let tagged = |kind: &str| {
+            EventKind::ALL.iter().any(|one| {
+                (one.as_str() == kind || one.family() == kind) && !indexer::is_frequent(*one)
+            })
+        };
+        // The family of the frequent ones is not tagged as a whole.
+        if let Some(kind) = filter
+            .kind
+            .filter(|kind| tagged(kind) && *kind != "message")
+        {
+            tags.push(Tag::Kind(kind.into()));
+        }
+        Ok(tags)
+    }
+
+    /// Events below this number that have all of these tags and are wanted, newest first.
     pub async fn events(
         &self,
         fleet: FleetNo,
+        tags: &[Tag],
         before: u64,
         limit: usize,
         wanted: impl Fn(&PublicEvent) -> bool,
     ) -> Result<Page<PublicEvent, u64>, ServiceError> {
         let view = self.operator_view().await?;
-        let found = event::stored_rev(&view, fleet, before, SCANNED)?;
-        let full = found.len() == SCANNED;
-        let mut page = Page {
-            next: found.last().filter(|_| full).map(|last| last.seq),
-            rows: Vec::new(),
-        };
-        let mut last_taken = before;
-        for stored in &found {
-            let event = public(&view, fleet, stored)?;
-            if !wanted(&event) {
-                continue;
-            }
-            if page.rows.len() == limit {
-                page.next = Some(last_taken);
-                break;
-            }
-            last_taken = stored.seq;
-            page.rows.push(event);
+        if !tags.is_empty() {
+            self.worked_out(fleet).await?;
         }
-        Ok(page)
+        let read = |before, wants| newest(&view, fleet, tags, before, wants);
+        fill(before, limit, read, |_, stored| {
+            let Some(stored) = stored else {
+                return Ok(None);
+            };
+            let event = public(&view, fleet, &stored)?;
+            Ok(wanted(&event).then_some(event))
+        })
     }
 
     /// What operators look at first: counters, and the newest of everything.
@@ -141,6 +202,35 @@ impl Service {
         };
         Ok((view, ends))
     }
+}
+
+/// Events below a number, newest first; with tags, those that have the first one, without those
+/// that lack another.
+fn newest(
+    view: &View,
+    fleet: FleetNo,
+    tags: &[Tag],
+    before: u64,
+    wants: usize,
+) -> Result<Vec<(u64, Option<Stored>)>, ServiceError> {
+    let Some((first, others)) = tags.split_first() else {
+        let rows = event::stored_rev(view, fleet, before, wants)?;
+        return Ok(rows.into_iter().map(|row| (row.seq, Some(row))).collect());
+    };
+    let mut found = Vec::new();
+    for seq in derived::tagged_rev(view, fleet, first, before, wants)? {
+        let mut all = true;
+        for tag in others {
+            all = all && derived::has_tag(view, fleet, tag, seq)?;
+        }
+        let stored = if all {
+            event::get(view, fleet, seq)?
+        } else {
+            None
+        };
+        found.push((seq, stored));
+    }
+    Ok(found)
 }
 
 /// The public form of an event.

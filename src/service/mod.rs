@@ -1,6 +1,7 @@
 //! Use cases: builds commands, reads the state. The only caller of raft.
 
 pub mod actions;
+pub mod activity;
 pub mod agents;
 pub mod approvals;
 pub mod conversations;
@@ -11,9 +12,11 @@ pub mod events;
 pub mod inbox;
 pub mod messages;
 pub mod operators;
+pub mod page;
 pub mod policies;
 pub mod sessions;
 pub mod steering;
+pub mod timeline;
 
 use std::sync::Arc;
 
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
 use crate::effects::heartbeats::Heartbeats;
+use crate::effects::indexer::Progress;
 use crate::effects::waiters::Waiters;
 use crate::ingress::guard::{NonceGuard, Verdict};
 use crate::ingress::seal::Sealer;
@@ -58,6 +62,8 @@ pub struct Service {
     pub sealer: Sealer,
     /// Hashes tokens.
     pub tokens: TokenHasher,
+    /// How far the audit log was worked out.
+    pub progress: Progress,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// The relay's address as agents are told.
@@ -66,6 +72,8 @@ pub struct Service {
     pub draining: CancellationToken,
     /// Cancelled when the state on disk was found damaged.
     pub damaged: CancellationToken,
+    /// Bounds the live views of operators.
+    pub live_streams: Arc<tokio::sync::Semaphore>,
     /// Bounds password hashing, which is costly on purpose.
     pub hashing: tokio::sync::Semaphore,
 }

@@ -1,7 +1,7 @@
 //! Signing in and out, sessions, passwords, API tokens.
 
 use ekho_storage::tables::login::{self, Source};
-use ekho_storage::tables::operator::{self, Scopes};
+use ekho_storage::tables::operator::{self, Scope, Scopes};
 use ekho_storage::tables::session::{self, Session};
 use ekho_storage::tables::{FleetNo, TimeMs, fleet};
 use zeroize::Zeroizing;
@@ -138,6 +138,14 @@ impl Service {
             found = access::principal(&self.view(), hash, now_ms())?;
         }
         found.ok_or(ServiceError::NotSignedIn)
+    }
+
+    /// Whether a caller still may read, as far as this node knows.
+    pub fn is_signed_in(&self, by: &Caller) -> bool {
+        let found = access::principal(&self.view(), by.principal.token_hash, now_ms());
+        found.is_ok_and(|found| {
+            found.is_some_and(|found| found.require(Need::Scope(Scope::Read)).is_ok())
+        })
     }
 
     /// Sessions and API tokens of an operator, newest first.

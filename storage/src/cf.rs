@@ -1,6 +1,11 @@
 //! The column families and how each is tuned.
 
+use std::sync::Arc;
+
+use rocksdb::compaction_filter::Decision;
 use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options};
+
+use crate::tables::derived::{self, Floors};
 
 /// A column family of the state database. Families differ in how they are tuned, not in meaning;
 /// within one, tables are told apart by a leading byte.
@@ -27,11 +32,14 @@ pub enum Cf {
     Event,
     /// Conversations, participants, idempotency keys.
     Index,
+    /// What is worked out from the audit log for people to find and count things by. It can be
+    /// worked out again.
+    Derived,
 }
 
 impl Cf {
     /// Every family, in the order of their numbers.
-    pub const ALL: [Cf; 10] = [
+    pub const ALL: [Cf; 11] = [
         Cf::Meta,
         Cf::Registry,
         Cf::Message,
@@ -42,6 +50,7 @@ impl Cf {
         Cf::Nonce,
         Cf::Event,
         Cf::Index,
+        Cf::Derived,
     ];
 
     /// The name on disk.
@@ -57,10 +66,16 @@ impl Cf {
             Cf::Nonce => "nonce",
             Cf::Event => "event",
             Cf::Index => "index",
+            Cf::Derived => "derived",
         }
     }
 
-    pub(crate) fn options(self, cache: &Cache, write_buffer_bytes: usize) -> Options {
+    pub(crate) fn options(
+        self,
+        cache: &Cache,
+        write_buffer_bytes: usize,
+        floors: &Arc<Floors>,
+    ) -> Options {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(cache);
         table.set_cache_index_and_filter_blocks(true);
@@ -75,7 +90,13 @@ impl Cf {
         options.set_target_file_size_base(32 << 20);
         match self {
             // Point reads that mostly miss: a filter answers them without touching a block.
-            Cf::Nonce | Cf::Index | Cf::Registry | Cf::Message | Cf::Body | Cf::Delivery => {
+            Cf::Nonce
+            | Cf::Index
+            | Cf::Registry
+            | Cf::Message
+            | Cf::Body
+            | Cf::Delivery
+            | Cf::Derived => {
                 table.set_bloom_filter(10.0, false);
                 options.set_memtable_whole_key_filtering(true);
                 options.set_memtable_prefix_bloom_ratio(0.02);
@@ -90,6 +111,15 @@ impl Cf {
             options.set_enable_blob_gc(true);
             options.set_blob_gc_age_cutoff(0.5);
             options.set_blob_gc_force_threshold(0.5);
+        }
+        if self == Cf::Derived {
+            let floors = Arc::clone(floors);
+            options.set_compaction_filter("floors", move |_, key, value| {
+                match derived::is_over(key, value, &floors) {
+                    true => Decision::Remove,
+                    false => Decision::Keep,
+                }
+            });
         }
         if matches!(
             self,

@@ -19,6 +19,7 @@ use rocksdb::{
 };
 
 use crate::cache::Cache as RowCache;
+use crate::tables::derived::Floors;
 use crate::txn::Txn;
 use crate::{Cf, Read, Row, StorageError};
 
@@ -48,6 +49,7 @@ pub struct State(Arc<Inner>);
 struct Inner {
     dir: PathBuf,
     options: StateOptions,
+    floors: Arc<Floors>,
     db: ArcSwap<Db>,
     /// Serialises flush, checkpoint and replace.
     maintenance: Mutex<()>,
@@ -88,13 +90,21 @@ impl State {
                     .map_err(|error| StorageError::io(&entry.path(), error))?;
             }
         }
-        let db = Db::open(&dir.join(generation), options)?;
+        let floors = Arc::new(Floors::default());
+        let db = Db::open(&dir.join(generation), options, &floors)?;
         Ok(State(Arc::new(Inner {
             dir: dir.to_path_buf(),
             options: options.clone(),
+            floors,
             db: ArcSwap::from_pointee(db),
             maintenance: Mutex::new(()),
         })))
+    }
+
+    /// Below which events nothing of a fleet is kept any more; what was derived from them goes with
+    /// the next compaction.
+    pub fn floors(&self) -> &Floors {
+        &self.0.floors
     }
 
     /// Starts a batch of writes.
@@ -135,7 +145,7 @@ impl State {
             fs::remove_dir_all(&target).map_err(|error| StorageError::io(&target, error))?;
         }
         fs::rename(from, &target).map_err(|error| StorageError::io(from, error))?;
-        let db = Db::open(&target, &self.0.options)?;
+        let db = Db::open(&target, &self.0.options, &self.0.floors)?;
         write_current(&self.0.dir, number)?;
         self.0.db.store(Arc::new(db));
         // The old generation is removed at the next open: a reader may still hold it.
@@ -193,7 +203,11 @@ pub struct StateSize {
 }
 
 impl Db {
-    fn open(path: &Path, options: &StateOptions) -> Result<Self, StorageError> {
+    fn open(
+        path: &Path,
+        options: &StateOptions,
+        floors: &Arc<Floors>,
+    ) -> Result<Self, StorageError> {
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let mut database = Options::default();
         database.create_if_missing(true);
@@ -211,7 +225,7 @@ impl Db {
         let family = (options.write_buffer_bytes / 2).max(1 << 20);
         let descriptors = Cf::ALL
             .iter()
-            .map(|cf| ColumnFamilyDescriptor::new(cf.name(), cf.options(&cache, family)));
+            .map(|cf| ColumnFamilyDescriptor::new(cf.name(), cf.options(&cache, family, floors)));
         let db = DB::open_cf_descriptors(&database, path, descriptors)?;
         Ok(Db {
             db,

@@ -6,6 +6,7 @@
 //! - `operator`: what an operator does over HTTP
 //! - `agent`: signed requests, byte for byte
 //! - `http`: one HTTP exchange and its answer
+//! - `sse`: server-sent events
 //! - `time`: deadlines instead of sleeps, and times as they stand on the wire
 #![allow(
     dead_code,
@@ -24,6 +25,7 @@ mod operator;
 mod process;
 mod relay;
 mod shared;
+mod sse;
 mod time;
 
 pub use agent::{Agent, SignedRequest, body_hash, direct, message_to, signature, uuid};
@@ -32,4 +34,5 @@ pub use operator::Operator;
 pub use process::Process;
 pub use relay::{Credentials, Relay, RelayBuilder, ekho};
 pub use shared::{Shared, shared};
+pub use sse::{Event, Events};
 pub use time::{DEADLINE, iso, now_iso, now_ms, poll_until};

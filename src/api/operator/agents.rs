@@ -9,7 +9,9 @@ use ekho_storage::tables::agent_index::Order;
 use ekho_storage::tables::{control, fleet};
 use serde_json::{Value, json};
 
+use super::audit::event_view;
 use super::list::ListQuery;
+use super::messages::message_head;
 use super::{Given, SignedIn, done};
 use crate::api::path::PathId;
 use crate::api::{ApiError, App};
@@ -18,6 +20,9 @@ use crate::id;
 use crate::machine::command::OperatorRequest;
 use crate::machine::outcome::Refusal;
 use crate::service::directory::Wanted;
+
+/// Events shown with an agent.
+const RECENT_EVENTS: usize = 20;
 
 /// GET /v1/operator/agents
 pub async fn list(
@@ -140,9 +145,15 @@ pub async fn detail(
         })
         .collect();
     let fleet_id = fleet_id(&view, no)?;
-    Ok(Json(
-        json!({ "agent": agent_view(&fleet_id, &agent, &live), "controls": controls }),
-    ))
+    let (events, messages) = app.service.recent(no, agent.no, RECENT_EVENTS).await?;
+    let events: Vec<Value> = events.iter().map(event_view).collect();
+    let messages: Vec<Value> = messages.iter().map(message_head).collect();
+    Ok(Json(json!({
+        "agent": agent_view(&fleet_id, &agent, &live),
+        "controls": controls,
+        "recentEvents": events,
+        "recentMessages": messages,
+    })))
 }
 
 struct Ordered {

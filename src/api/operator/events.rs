@@ -12,7 +12,7 @@ use super::agents::{agent_view, fleet_id};
 use super::audit::event_view;
 use super::list::{ListQuery, number_of};
 use crate::api::{ApiError, App};
-use crate::service::events::PublicEvent;
+use crate::service::events::{Filter, PublicEvent};
 
 pub fn router() -> axum::Router<App> {
     axum::Router::new()
@@ -33,23 +33,29 @@ async fn list(
         query.text(name).is_none_or(|wanted| value == Some(wanted))
     };
     let wanted = |event: &PublicEvent| {
-        let kind = event.event.kind.as_str();
-        let family = kind.split('.').next().unwrap_or(kind);
+        let kind = event.event.kind;
         let at_ms = event.event.at_ms;
         query
             .text("type")
-            .is_none_or(|text| text == kind || text == family)
+            .is_none_or(|text| text == kind.as_str() || text == kind.family())
             && is("actor_id", event.actor_id.as_deref())
             && is("resource_id", Some(&event.resource_id))
             && is("conversation_id", event.conversation_id.as_deref())
             && from_ms.is_none_or(|from_ms| at_ms >= from_ms)
             && to_ms.is_none_or(|to_ms| at_ms <= to_ms)
     };
+    let filter = Filter {
+        kind: query.text("type"),
+        actor_id: query.text("actor_id"),
+        resource_id: query.text("resource_id"),
+        conversation_id: query.text("conversation_id"),
+    };
+    let tags = app.service.tags(operator.fleet(), &filter)?;
     let (wants, skip) = (query.skip() + query.limit, query.skip());
     let before = before.unwrap_or(u64::MAX);
     let page = app
         .service
-        .events(operator.fleet(), before, wants, wanted)
+        .events(operator.fleet(), &tags, before, wants, wanted)
         .await?;
     let next_cursor = page.next.map(|seq| crate::id::from_number("evt_", seq));
     let views = page.rows.iter().skip(skip).map(event_view).collect();

@@ -43,12 +43,22 @@ pub fn router() -> axum::Router<App> {
 
 /// A message as operators see it.
 pub fn message_view(message: &Message, body: &[u8]) -> Value {
+    let mut view = message_head(message);
+    let metadata = message.metadata.as_deref();
+    view["body"] = serde_json::from_slice(body).unwrap_or_default();
+    view["metadata"] = metadata
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default();
+    view
+}
+
+/// A message without what it says.
+pub fn message_head(message: &Message) -> Value {
     let (kind, recipient) = match &message.recipient {
         Recipient::Agent(id) => ("agent", Some(id)),
         Recipient::Group(id) => ("group", Some(id)),
         Recipient::Broadcast => ("broadcast", None),
     };
-    let metadata = message.metadata.as_deref();
     json!({
         "id": id::from_uuid("msg_", message.uuid),
         "sender_kind": message.sender_kind(),
@@ -59,8 +69,6 @@ pub fn message_view(message: &Message, body: &[u8]) -> Value {
         "priority": message.priority.as_str(),
         "conversation_id": message.conversation_id,
         "correlation_id": message.correlation_id,
-        "body": serde_json::from_slice::<Value>(body).unwrap_or_default(),
-        "metadata": metadata.and_then(|text| serde_json::from_str::<Value>(text).ok()),
         "created_at": Iso(message.created_ms),
         "deadline_at": Iso(message.deadline_ms),
     })

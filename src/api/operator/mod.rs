@@ -1,8 +1,10 @@
 //! The operator API: sign-in, operators, enrolment tokens, agents, approvals, settings.
 
+mod activity;
 mod agents;
 mod approvals;
 mod audit;
+mod conversations;
 mod dead_letters;
 mod events;
 mod list;
@@ -12,6 +14,7 @@ mod policies;
 mod session;
 mod settings;
 mod signed_in;
+mod stream;
 
 use axum::Router;
 use axum::routing::{delete, get, post, put};
@@ -86,4 +89,7 @@ pub fn router() -> Router<App> {
         .merge(dead_letters::router())
         .merge(events::router())
         .merge(messages::router())
+        .merge(conversations::router())
+        .merge(activity::router())
+        .route("/v1/operator/stream", get(stream::stream))
 }

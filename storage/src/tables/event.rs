@@ -60,157 +60,85 @@ pub enum Resource {
     Other(String, String),
 }
 
-/// Kinds of event; the names are those of the wire contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum EventKind {
-    /// message.queued
-    MessageQueued,
-    /// message.delivered
-    MessageDelivered,
-    /// message.acked
-    MessageAcked,
-    /// message.retry_requeued
-    MessageRetryRequeued,
-    /// message.dead_lettered
-    MessageDeadLettered,
-    /// message.expired
-    MessageExpired,
-    /// message.policy_denied
-    MessagePolicyDenied,
-    /// message.cancelled
-    MessageCancelled,
-    /// agent.enrolled
-    AgentEnrolled,
-    /// agent.heartbeat
-    AgentHeartbeat,
-    /// agent.pause
-    AgentPause,
-    /// agent.resume
-    AgentResume,
-    /// agent.quarantine
-    AgentQuarantine,
-    /// agent.revoked
-    AgentRevoked,
-    /// agent.auto_quarantined
-    AgentAutoQuarantined,
-    /// agent.auto_unquarantined
-    AgentAutoUnquarantined,
-    /// agent.rate_limit_exceeded
-    AgentRateLimitExceeded,
-    /// agent.credential_rotated
-    AgentCredentialRotated,
-    /// agent.identity_key
-    AgentIdentityKey,
-    /// approval.requested
-    ApprovalRequested,
-    /// approval.approved
-    ApprovalApproved,
-    /// approval.rejected
-    ApprovalRejected,
-    /// approval.result
-    ApprovalResult,
-    /// policy.created
-    PolicyCreated,
-    /// policy.updated
-    PolicyUpdated,
-    /// policy.deleted
-    PolicyDeleted,
-    /// conversation.stalled
-    ConversationStalled,
-    /// operator.login
-    OperatorLogin,
-    /// operator.logout
-    OperatorLogout,
-    /// enrollment_token.created
-    EnrollmentTokenCreated,
-    /// settings.changed
-    SettingsChanged,
-    /// room.created
-    RoomCreated,
-    /// fleet.created
-    FleetCreated,
-    /// message.redriven
-    MessageRedriven,
-    /// dead_letter.purged
-    DeadLetterPurged,
-    /// message.policy_would_deny
-    MessagePolicyWouldDeny,
-    /// operator.created
-    OperatorCreated,
-    /// operator.updated
-    OperatorUpdated,
-    /// operator.deleted
-    OperatorDeleted,
-    /// operator.password_changed
-    OperatorPasswordChanged,
-    /// operator.login_failed
-    OperatorLoginFailed,
-    /// operator.locked_out
-    OperatorLockedOut,
-    /// session.revoked
-    SessionRevoked,
-    /// api_token.created
-    ApiTokenCreated,
-    /// approval.first_approved
-    ApprovalFirstApproved,
-    /// approval.expired
-    ApprovalExpired,
-    /// message.redirected
-    MessageRedirected,
+/// Declares the kinds of event with their names on the wire. Their order is the format: new ones go
+/// to the end.
+macro_rules! kinds {
+    ($($kind:ident = $name:literal,)*) => {
+        /// Kinds of event; the names are those of the wire contract.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+        pub enum EventKind {
+            $(#[doc = $name] $kind,)*
+        }
+
+        impl EventKind {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &[EventKind] = &[$(EventKind::$kind,)*];
+
+            /// The name on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(EventKind::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    MessageQueued = "message.queued",
+    MessageDelivered = "message.delivered",
+    MessageAcked = "message.acked",
+    MessageRetryRequeued = "message.retry_requeued",
+    MessageDeadLettered = "message.dead_lettered",
+    MessageExpired = "message.expired",
+    MessagePolicyDenied = "message.policy_denied",
+    MessageCancelled = "message.cancelled",
+    AgentEnrolled = "agent.enrolled",
+    AgentHeartbeat = "agent.heartbeat",
+    AgentPause = "agent.pause",
+    AgentResume = "agent.resume",
+    AgentQuarantine = "agent.quarantine",
+    AgentRevoked = "agent.revoked",
+    AgentAutoQuarantined = "agent.auto_quarantined",
+    AgentAutoUnquarantined = "agent.auto_unquarantined",
+    AgentRateLimitExceeded = "agent.rate_limit_exceeded",
+    AgentCredentialRotated = "agent.credential_rotated",
+    AgentIdentityKey = "agent.identity_key",
+    ApprovalRequested = "approval.requested",
+    ApprovalApproved = "approval.approved",
+    ApprovalRejected = "approval.rejected",
+    ApprovalResult = "approval.result",
+    PolicyCreated = "policy.created",
+    PolicyUpdated = "policy.updated",
+    PolicyDeleted = "policy.deleted",
+    ConversationStalled = "conversation.stalled",
+    OperatorLogin = "operator.login",
+    OperatorLogout = "operator.logout",
+    EnrollmentTokenCreated = "enrollment_token.created",
+    SettingsChanged = "settings.changed",
+    RoomCreated = "room.created",
+    FleetCreated = "fleet.created",
+    MessageRedriven = "message.redriven",
+    DeadLetterPurged = "dead_letter.purged",
+    MessagePolicyWouldDeny = "message.policy_would_deny",
+    OperatorCreated = "operator.created",
+    OperatorUpdated = "operator.updated",
+    OperatorDeleted = "operator.deleted",
+    OperatorPasswordChanged = "operator.password_changed",
+    OperatorLoginFailed = "operator.login_failed",
+    OperatorLockedOut = "operator.locked_out",
+    SessionRevoked = "session.revoked",
+    ApiTokenCreated = "api_token.created",
+    ApprovalFirstApproved = "approval.first_approved",
+    ApprovalExpired = "approval.expired",
+    MessageRedirected = "message.redirected",
 }
 
 impl EventKind {
-    /// The name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EventKind::MessageQueued => "message.queued",
-            EventKind::MessageDelivered => "message.delivered",
-            EventKind::MessageAcked => "message.acked",
-            EventKind::MessageRetryRequeued => "message.retry_requeued",
-            EventKind::MessageDeadLettered => "message.dead_lettered",
-            EventKind::MessageExpired => "message.expired",
-            EventKind::MessagePolicyDenied => "message.policy_denied",
-            EventKind::MessageCancelled => "message.cancelled",
-            EventKind::AgentEnrolled => "agent.enrolled",
-            EventKind::AgentHeartbeat => "agent.heartbeat",
-            EventKind::AgentPause => "agent.pause",
-            EventKind::AgentResume => "agent.resume",
-            EventKind::AgentQuarantine => "agent.quarantine",
-            EventKind::AgentRevoked => "agent.revoked",
-            EventKind::AgentAutoQuarantined => "agent.auto_quarantined",
-            EventKind::AgentAutoUnquarantined => "agent.auto_unquarantined",
-            EventKind::AgentRateLimitExceeded => "agent.rate_limit_exceeded",
-            EventKind::AgentCredentialRotated => "agent.credential_rotated",
-            EventKind::AgentIdentityKey => "agent.identity_key",
-            EventKind::ApprovalRequested => "approval.requested",
-            EventKind::ApprovalApproved => "approval.approved",
-            EventKind::ApprovalRejected => "approval.rejected",
-            EventKind::ApprovalResult => "approval.result",
-            EventKind::PolicyCreated => "policy.created",
-            EventKind::PolicyUpdated => "policy.updated",
-            EventKind::PolicyDeleted => "policy.deleted",
-            EventKind::ConversationStalled => "conversation.stalled",
-            EventKind::OperatorLogin => "operator.login",
-            EventKind::OperatorLogout => "operator.logout",
-            EventKind::EnrollmentTokenCreated => "enrollment_token.created",
-            EventKind::SettingsChanged => "settings.changed",
-            EventKind::RoomCreated => "room.created",
-            EventKind::FleetCreated => "fleet.created",
-            EventKind::MessageRedriven => "message.redriven",
-            EventKind::DeadLetterPurged => "dead_letter.purged",
-            EventKind::MessagePolicyWouldDeny => "message.policy_would_deny",
-            EventKind::OperatorCreated => "operator.created",
-            EventKind::OperatorUpdated => "operator.updated",
-            EventKind::OperatorDeleted => "operator.deleted",
-            EventKind::OperatorPasswordChanged => "operator.password_changed",
-            EventKind::OperatorLoginFailed => "operator.login_failed",
-            EventKind::OperatorLockedOut => "operator.locked_out",
-            EventKind::SessionRevoked => "session.revoked",
-            EventKind::ApiTokenCreated => "api_token.created",
-            EventKind::ApprovalFirstApproved => "approval.first_approved",
-            EventKind::ApprovalExpired => "approval.expired",
-            EventKind::MessageRedirected => "message.redirected",
-        }
+    /// What kind of thing it is about: the name before the dot.
+    pub fn family(self) -> &'static str {
+        let name = self.as_str();
+        name.split_once('.').map_or(name, |(family, _)| family)
     }
 }
 

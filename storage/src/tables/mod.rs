@@ -12,6 +12,7 @@ pub mod conversation;
 pub mod counter;
 pub mod dead_letter;
 pub mod delivery;
+pub mod derived;
 pub mod due;
 pub mod event;
 pub mod fleet;

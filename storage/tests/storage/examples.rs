@@ -10,6 +10,7 @@ use ekho_storage::tables::approval::{Approval, ApprovalStatus, Risk};
 use ekho_storage::tables::control::Control;
 use ekho_storage::tables::dead_letter::DeadLetter;
 use ekho_storage::tables::delivery::{Delivery, DeliveryState, Queue};
+use ekho_storage::tables::derived::{Pair, Totals};
 use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
 use ekho_storage::tables::fleet::Fleet;
 use ekho_storage::tables::floor::Floor;
@@ -108,7 +109,32 @@ pub fn all() -> Vec<Entry> {
         ),
         entry(1, vec![Settings::default()]),
         entry(1, systems()),
+        entry(
+            1,
+            vec![Pair {
+                messages: 300,
+                failed: 1,
+            }],
+        ),
+        entry(1, vec![Totals::default(), totals()]),
     ]
+}
+
+fn totals() -> Totals {
+    let mut totals = Totals {
+        accepted: 1,
+        delivered: 2,
+        acked: 3,
+        expired: 4,
+        dead_lettered: 5,
+        retried: 6,
+        denied: 7,
+        rate_limited: 300,
+        ..Totals::default()
+    };
+    totals.acked_after(5);
+    totals.acked_after(u64::MAX);
+    totals
 }
 
 pub fn fleet() -> Fleet {
@@ -319,42 +345,6 @@ pub fn deliveries() -> Vec<Delivery> {
 }
 
 fn events() -> Vec<Event> {
-    use EventKind::*;
-    const KINDS: [EventKind; 33] = [
-        MessageQueued,
-        MessageDelivered,
-        MessageAcked,
-        MessageRetryRequeued,
-        MessageDeadLettered,
-        MessageExpired,
-        MessagePolicyDenied,
-        MessageCancelled,
-        AgentEnrolled,
-        AgentHeartbeat,
-        AgentPause,
-        AgentResume,
-        AgentQuarantine,
-        AgentRevoked,
-        AgentAutoQuarantined,
-        AgentAutoUnquarantined,
-        AgentRateLimitExceeded,
-        AgentCredentialRotated,
-        AgentIdentityKey,
-        ApprovalRequested,
-        ApprovalApproved,
-        ApprovalRejected,
-        ApprovalResult,
-        PolicyCreated,
-        PolicyUpdated,
-        PolicyDeleted,
-        ConversationStalled,
-        OperatorLogin,
-        OperatorLogout,
-        EnrollmentTokenCreated,
-        SettingsChanged,
-        RoomCreated,
-        FleetCreated,
-    ];
     let actors = [
         Actor::System,
         Actor::Agent(2),
@@ -368,11 +358,11 @@ fn events() -> Vec<Event> {
         Resource::Conversation("c-1".into()),
         Resource::Other("room".into(), "room_1".into()),
     ];
-    KINDS
-        .into_iter()
+    EventKind::ALL
+        .iter()
         .enumerate()
         .map(|(number, kind)| Event {
-            kind,
+            kind: *kind,
             actor: actors[number % actors.len()].clone(),
             resource: resources[number % resources.len()].clone(),
             conversation_id: (number % 2 == 1).then(|| "c-1".to_string()),

@@ -1,0 +1,351 @@
+//! Works out from the audit log what people look for and count: on every node, off the path of
+//! writes, a little behind them.
+//!
+//! Each step takes the next events of a fleet and writes what follows from them together with how
+//! far it came, so that nothing is counted twice, whenever the node stops.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ekho_storage::tables::derived::{self, Conversation, Pair, Span, Tag, Totals};
+use ekho_storage::tables::event::{self, Actor, Event, EventKind, Resource};
+use ekho_storage::tables::message::{self, Message};
+use ekho_storage::tables::sequence::{self, Sequence};
+use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, delivery, fleet};
+use ekho_storage::{StorageError, Txn};
+use serde_json::Value;
+use tokio::sync::Notify;
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::clock::now_ms;
+use crate::id;
+use crate::service::{Service, ServiceError};
+
+/// Events of one step.
+const STEP: usize = 500;
+/// Between two looks, so that many small commits are taken together.
+const PAUSE: Duration = Duration::from_millis(20);
+/// With more to do than it can at once, it leaves this many times as long to others: while messages
+/// come in, and while none do.
+const YIELD_BUSY: u32 = 9;
+const YIELD_QUIET: u32 = 1;
+/// A look although nobody woke it, in case a wake was missed.
+const LOOK: Duration = Duration::from_secs(1);
+/// Words of one message that it is found by.
+const WORDS_MAX: usize = 200;
+/// Longer ones are no words.
+const WORD_BYTES: usize = 64;
+/// Recipients of one message that are counted.
+const RECIPIENTS_MAX: usize = 10_000;
+/// Too frequent to be found by their kind: the log itself is as good.
+pub fn is_frequent(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::MessageQueued | EventKind::MessageDelivered | EventKind::MessageAcked
+    )
+}
+
+/// Wakes those who wait for the index to come so far.
+#[derive(Default)]
+pub struct Progress(Notify);
+
+/// Runs until the node drains.
+pub async fn run(service: Arc<Service>) {
+    loop {
+        let recorded = service.waiters.recorded_next();
+        tokio::pin!(recorded);
+        recorded.as_mut().enable();
+        match all(&service).await {
+            Ok(()) => {}
+            Err(error) => tracing::warn!(%error, "what is worked out from the audit log"),
+        }
+        tokio::select! {
+            () = recorded => {}
+            () = tokio::time::sleep(LOOK) => {}
+            () = service.draining.cancelled() => return,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Comes up with the log of every fleet.
+async fn all(service: &Arc<Service>) -> Result<(), ServiceError> {
+    let mut txn = service.state.begin();
+    if derived::prepare(&mut txn)? {
+        txn.commit()?;
+    }
+    for fleet in fleet::list(&service.view(), usize::MAX)? {
+        loop {
+            let began = Instant::now();
+            let last = |seq| sequence::last(&service.view(), fleet.no, seq);
+            let head = last(Sequence::Event)?;
+            let step = {
+                let service = Arc::clone(service);
+                tokio::task::spawn_blocking(move || step(&service, fleet.no)).await
+            };
+            let more = step.map_err(|error| ServiceError::Internal(error.to_string()))??;
+            service.progress.0.notify_waiters();
+            if !more || service.draining.is_cancelled() {
+                break;
+            }
+            let is_busy = last(Sequence::Event)? > head;
+            let times = if is_busy { YIELD_BUSY } else { YIELD_QUIET };
+            tokio::time::sleep(began.elapsed() * times).await;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the next events; whether there may be more.
+fn step(service: &Service, fleet: FleetNo) -> Result<bool, StorageError> {
+    let mut txn = service.state.begin();
+    let (floor, _) = event::anchor(&txn, fleet)?;
+    service.state.floors().raise(fleet, floor);
+    let from = derived::position(&txn, fleet)?.max(floor) + 1;
+    let events = event::list(&txn, fleet, from, STEP)?;
+    let Some(last) = events.last().map(|stored| stored.seq) else {
+        return Ok(false);
+    };
+    let mut step = Step::new(&mut txn, fleet);
+    for stored in &events {
+        step.take(stored.seq, &stored.event()?)?;
+    }
+    step.finish()?;
+    derived::put_position(&mut txn, fleet, last);
+    txn.commit()?;
+    Ok(events.len() == STEP)
+}
+
+impl Service {
+    /// Waits until everything is worked out that was in the log when it was asked; not for ever:
+    /// under great load that is later.
+    pub async fn worked_out(&self, fleet: FleetNo) -> Result<(), ServiceError> {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let wanted = sequence::last(&self.view(), fleet, Sequence::Event)?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let advanced = self.progress.0.notified();
+            tokio::pin!(advanced);
+            advanced.as_mut().enable();
+            if derived::position(&self.view(), fleet)? >= wanted {
+                return Ok(());
+            }
+            tokio::select! {
+                () = advanced => {}
+                () = tokio::time::sleep_until(deadline) => return Ok(()),
+                () = self.draining.cancelled() => return Err(ServiceError::Stopping),
+            }
+        }
+    }
+}
+
+/// What follows from some events, before it is written.
+struct Step<'a> {
+    txn: &'a mut Txn,
+    fleet: FleetNo,
+    totals: BTreeMap<(Span, u32), Totals>,
+    pairs: BTreeMap<(Span, u32, AgentNo, AgentNo), Pair>,
+}
+
+impl<'a> Step<'a> {
+    fn new(txn: &'a mut Txn, fleet: FleetNo) -> Self {
+        Step {
+            txn,
+            fleet,
+            totals: BTreeMap::new(),
+            pairs: BTreeMap::new(),
+        }
+    }
+
+    fn take(&mut self, seq: u64, event: &Event) -> Result<(), StorageError> {
+        let mut tags = BTreeSet::new();
+        if !is_frequent(event.kind) {
+            tags.insert(Tag::Kind(event.kind.as_str().into()));
+            tags.insert(Tag::Kind(event.kind.family().into()));
+        }
+        match &event.actor {
+            Actor::System => {}
+            Actor::Agent(no) => {
+                tags.insert(Tag::Agent(*no));
+            }
+            Actor::Operator(id) => {
+                tags.insert(Tag::Operator(id.clone()));
+            }
+        }
+        let mut conversation = event.conversation_id.clone();
+        let mut about = None;
+        match &event.resource {
+            Resource::Message(uuid) => about = Some((*uuid, None)),
+            Resource::Delivery(uuid, no) => {
+                tags.insert(Tag::Agent(*no));
+                about = Some((*uuid, Some(*no)));
+            }
+            Resource::Agent(no) => {
+                tags.insert(Tag::Agent(*no));
+            }
+            Resource::Approval(uuid) => {
+                tags.insert(Tag::Thing(id::from_uuid("apr_", *uuid)));
+            }
+            Resource::Conversation(id) => conversation = Some(id.clone()),
+            Resource::Other(_, id) => {
+                tags.insert(Tag::Thing(id.clone()));
+            }
+        }
+        let message = match about {
+            Some((uuid, _)) => message::get(self.txn, self.fleet, uuid)?,
+            None => None,
+        };
+        if let Some(message) = &message {
+            conversation.get_or_insert_with(|| message.conversation_id.clone());
+        }
+        if let (EventKind::MessageQueued, Some(message)) = (event.kind, &message) {
+            self.said(seq, message, &mut tags)?;
+        }
+        self.count(event, message.as_ref(), about.and_then(|(_, no)| no));
+        tags.extend(conversation.map(Tag::Conversation));
+        for tag in tags {
+            derived::put_tag(self.txn, self.fleet, &tag, seq);
+        }
+        Ok(())
+    }
+
+    /// A message was accepted: its words, its conversation, and who sent to whom.
+    fn said(
+        &mut self,
+        seq: u64,
+        message: &Message,
+        tags: &mut BTreeSet<Tag>,
+    ) -> Result<(), StorageError> {
+        let body = message::body(self.txn, self.fleet, message.uuid)?.unwrap_or_default();
+        tags.extend(words_of(message, &body).into_iter().map(Tag::Word));
+        let conversation = &message.conversation_id;
+        let before = derived::conversation(self.txn, self.fleet, conversation)?;
+        let at_ms = message.created_ms;
+        let after = Conversation {
+            last_seq: seq,
+            messages: before.map_or(0, |before| before.messages) + 1,
+            first_ms: before.map_or(at_ms, |before| before.first_ms),
+            last_ms: at_ms,
+        };
+        let before = before.as_ref();
+        derived::put_conversation(self.txn, self.fleet, conversation, before, &after);
+        let recipients = match message.single {
+            Some(place) => vec![place],
+            None => delivery::fan_out_list(self.txn, self.fleet, message.uuid, 0, RECIPIENTS_MAX)?,
+        };
+        for (recipient, _) in recipients {
+            self.pair(at_ms, message.sender, recipient, |pair| pair.messages += 1);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, event: &Event, message: Option<&Message>, recipient: Option<AgentNo>) {
+        let at_ms = event.at_ms;
+        let lasted_ms = message.map(|message| at_ms.saturating_sub(message.created_ms));
+        for span in Span::ALL {
+            let totals = self.totals.entry((span, span.of(at_ms))).or_default();
+            match event.kind {
+                EventKind::MessageQueued => totals.accepted += 1,
+                EventKind::MessageDelivered => totals.delivered += 1,
+                EventKind::MessageAcked => {
+                    totals.acked += 1;
+                    if let Some(ms) = lasted_ms {
+                        totals.acked_after(ms);
+                    }
+                }
+                EventKind::MessageExpired => totals.expired += 1,
+                EventKind::MessageDeadLettered => totals.dead_lettered += 1,
+                EventKind::MessageRetryRequeued => totals.retried += 1,
+                EventKind::MessagePolicyDenied => totals.denied += 1,
+                EventKind::AgentRateLimitExceeded => totals.rate_limited += 1,
+                _ => {}
+            }
+        }
+        let failed = matches!(
+            event.kind,
+            EventKind::MessageExpired | EventKind::MessageDeadLettered
+        );
+        if let (true, Some(message), Some(recipient)) = (failed, message, recipient) {
+            self.pair(at_ms, message.sender, recipient, |pair| pair.failed += 1);
+        }
+    }
+
+    fn pair(
+        &mut self,
+        at_ms: TimeMs,
+        sender: AgentNo,
+        recipient: AgentNo,
+        change: impl Fn(&mut Pair),
+    ) {
+        for span in Span::ALL {
+            let key = (span, span.of(at_ms), sender, recipient);
+            change(self.pairs.entry(key).or_default());
+        }
+    }
+
+    /// Adds what was counted to what is stored.
+    fn finish(self) -> Result<(), StorageError> {
+        let Step {
+            txn,
+            fleet,
+            totals,
+            pairs,
+        } = self;
+        for ((span, number), more) in totals {
+            let mut stored = derived::totals(txn, fleet, span, number)?;
+            if span == Span::Hour && stored == Totals::default() {
+                derived::forget_spans(txn, fleet, now_ms());
+            }
+            if more != Totals::default() {
+                stored.add(&more);
+                derived::put_totals(txn, fleet, span, number, &stored);
+            }
+        }
+        for ((span, number, sender, recipient), more) in pairs {
+            let agents = (sender, recipient);
+            let mut stored = derived::pair(txn, fleet, span, number, agents)?;
+            stored.messages += more.messages;
+            stored.failed += more.failed;
+            derived::put_pair(txn, fleet, span, number, agents, &stored);
+        }
+        Ok(())
+    }
+}
+
+/// Words that a message is found by: those of the texts in its body, and its ids.
+fn words_of(message: &Message, body: &[u8]) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for id in [&message.conversation_id, &message.correlation_id] {
+        words.extend(words_in(id));
+        words.insert(id.to_lowercase());
+    }
+    words.insert(message.message_type.clone());
+    if let Ok(body) = serde_json::from_slice::<Value>(body) {
+        collect(&body, &mut words);
+    }
+    words
+}
+
+fn collect(value: &Value, words: &mut BTreeSet<String>) {
+    match value {
+        _ if words.len() >= WORDS_MAX => {}
+        Value::String(text) => {
+            for word in words_in(text) {
+                if words.len() < WORDS_MAX {
+                    words.insert(word);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, words)),
+        Value::Object(fields) => fields.values().for_each(|value| collect(value, words)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The words of a text, in lower case.
+pub fn words_in(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.unicode_words()
+        .map(str::to_lowercase)
+        .filter(|word| word.len() <= WORD_BYTES)
+}
