@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::code::Code;
 use super::fields::Invalid;
 use super::observe::request_id;
 use crate::machine::outcome::{HeldStatus, Refusal};
@@ -13,19 +14,16 @@ use crate::service::ServiceError;
 /// An error as the client sees it.
 #[derive(Debug)]
 pub struct ApiError {
-    /// The status.
-    pub status: StatusCode,
-    code: &'static str,
+    code: Code,
     error: Value,
     more: Map<String, Value>,
     retry_after_seconds: Option<u64>,
 }
 
 impl ApiError {
-    /// An error with a text.
-    pub fn new(status: StatusCode, code: &'static str, error: impl Into<String>) -> Self {
+    /// An error with a text; its status is the code's.
+    pub fn new(code: Code, error: impl Into<String>) -> Self {
         ApiError {
-            status,
             code,
             error: Value::String(error.into()),
             more: Map::new(),
@@ -43,12 +41,19 @@ impl ApiError {
         self
     }
 
+    /// When to try again, in the header and in the body.
+    fn wait(self, retry_after_ms: u64) -> Self {
+        let seconds = retry_after_ms.div_ceil(1000).max(1);
+        self.with("retry_after_seconds", seconds)
+            .retry_after(seconds)
+    }
+
     /// The body, without a request id: one result of a batch.
     pub fn into_body(self) -> (StatusCode, Map<String, Value>) {
         let mut body = self.more;
         body.insert("error".into(), self.error);
-        body.insert("code".into(), self.code.into());
-        (self.status, body)
+        body.insert("code".into(), self.code.as_str().into());
+        (self.code.status(), body)
     }
 }
 
@@ -71,7 +76,7 @@ impl IntoResponse for ApiError {
 
 impl From<Invalid> for ApiError {
     fn from(invalid: Invalid) -> Self {
-        let mut error = ApiError::new(StatusCode::BAD_REQUEST, "validation_failed", "");
+        let mut error = ApiError::new(Code::ValidationFailed, "");
         error.error = json!({ "formErrors": invalid.form, "fieldErrors": invalid.fields });
         error
     }
@@ -79,103 +84,58 @@ impl From<Invalid> for ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let new = |status, code, error: &str| ApiError::new(status, code, error);
+        let new = |code, error: &str| ApiError::new(code, error);
         match refusal {
-            Refusal::InvalidCredentials => new(
-                StatusCode::UNAUTHORIZED,
-                "invalid_credentials",
-                "invalid agent credentials",
-            ),
-            Refusal::TimestampSkew => new(
-                StatusCode::UNAUTHORIZED,
-                "timestamp_skew",
-                "timestamp outside allowed skew",
-            ),
-            Refusal::ReplayedNonce => {
-                new(StatusCode::UNAUTHORIZED, "replayed_nonce", "replayed nonce")
+            Refusal::InvalidCredentials => {
+                new(Code::InvalidCredentials, "invalid agent credentials")
             }
+            Refusal::TimestampSkew => new(Code::TimestampSkew, "timestamp outside allowed skew"),
+            Refusal::ReplayedNonce => new(Code::ReplayedNonce, "replayed nonce"),
             Refusal::Held(status) => {
                 let code = match status {
-                    HeldStatus::Paused => "agent_paused",
-                    HeldStatus::Quarantined => "agent_quarantined",
+                    HeldStatus::Paused => Code::AgentPaused,
+                    HeldStatus::Quarantined => Code::AgentQuarantined,
                 };
-                new(
-                    StatusCode::FORBIDDEN,
-                    code,
-                    &format!("agent is {}", status.as_str()),
-                )
+                new(code, &format!("agent is {}", status.as_str()))
             }
-            Refusal::UnknownRecipient => new(
-                StatusCode::NOT_FOUND,
-                "unknown_recipient",
-                "unknown recipient",
-            ),
+            Refusal::UnknownRecipient => new(Code::UnknownRecipient, "unknown recipient"),
             Refusal::RoomConversation => new(
-                StatusCode::BAD_REQUEST,
-                "room_conversation",
+                Code::RoomConversation,
                 "messages under a room's conversation id go to the room: recipient {kind: group, id: room}",
             ),
             Refusal::TooManyRecipients { limit } => new(
-                StatusCode::BAD_REQUEST,
-                "too_many_recipients",
+                Code::TooManyRecipients,
                 &format!("a message reaches at most {limit} agents"),
             ),
             Refusal::RateLimited { retry_after_ms } => {
-                let seconds = retry_after_ms.div_ceil(1000).max(1);
-                new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "rate_limited",
-                    "rate limit exceeded",
-                )
-                .with("retry_after_seconds", seconds)
-                .retry_after(seconds)
+                new(Code::RateLimited, "rate limit exceeded").wait(retry_after_ms)
             }
             Refusal::IdempotencyConflict => new(
-                StatusCode::CONFLICT,
-                "idempotency_conflict",
+                Code::IdempotencyConflict,
                 "the idempotency key was used for another request",
             ),
-            Refusal::InvalidToken => new(
-                StatusCode::BAD_REQUEST,
-                "invalid_token",
-                "invalid or expired token",
-            ),
-            Refusal::NotFound => new(StatusCode::NOT_FOUND, "not_found", "not found"),
-            Refusal::Conflict(why) => new(StatusCode::CONFLICT, "conflict", &why),
-            Refusal::AlreadySetUp => new(
-                StatusCode::CONFLICT,
-                "already_set_up",
-                "the relay is set up already",
-            ),
+            Refusal::InvalidToken => new(Code::InvalidToken, "invalid or expired token"),
+            Refusal::NotFound => new(Code::NotFound, "not found"),
+            Refusal::Conflict(why) => new(Code::Conflict, &why),
+            Refusal::AlreadySetUp => new(Code::AlreadySetUp, "the relay is set up already"),
             Refusal::NotSignedIn => ServiceError::NotSignedIn.into(),
             Refusal::Forbidden(scope) => new(
-                StatusCode::FORBIDDEN,
-                "forbidden",
+                Code::Forbidden,
                 &format!("this needs the scope {}", scope.as_str()),
             )
             .with("scope", scope.as_str()),
             Refusal::PolicyDenied(name) => {
-                new(StatusCode::FORBIDDEN, "policy_denied", "blocked by policy")
-                    .with("policy", name)
+                new(Code::PolicyDenied, "blocked by policy").with("policy", name)
             }
             Refusal::LoginOnly => new(
-                StatusCode::FORBIDDEN,
-                "login_only",
+                Code::LoginOnly,
                 "only somebody who signed in with a password may do this, no API token",
             ),
             Refusal::LockedOut { retry_after_ms } => {
-                let seconds = retry_after_ms.div_ceil(1000).max(1);
-                new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "locked_out",
-                    "too many failed tries; wait",
-                )
-                .with("retry_after_seconds", seconds)
-                .retry_after(seconds)
+                new(Code::LockedOut, "too many failed tries; wait").wait(retry_after_ms)
             }
             Refusal::LimitReached { limit } => new(
-                StatusCode::CONFLICT,
-                "limit_reached",
+                Code::LimitReached,
                 &format!("there are {limit} already, which is the limit"),
             ),
         }
@@ -184,52 +144,34 @@ impl From<Refusal> for ApiError {
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
-        let unavailable =
-            |code, text: &str| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, text);
+        let new = |code, error: &str| ApiError::new(code, error);
         match error {
             ServiceError::Refused(refusal) => refusal.into(),
-            ServiceError::MissingHeaders => ApiError::new(
-                StatusCode::UNAUTHORIZED,
-                "missing_auth_headers",
-                "missing auth headers",
-            ),
-            ServiceError::InvalidSignature => ApiError::new(
-                StatusCode::UNAUTHORIZED,
-                "invalid_signature",
-                "invalid signature",
-            ),
-            ServiceError::BeforeLeadership => ApiError::new(
-                StatusCode::UNAUTHORIZED,
-                "timestamp_before_leadership",
+            ServiceError::MissingHeaders => new(Code::MissingAuthHeaders, "missing auth headers"),
+            ServiceError::InvalidSignature => new(Code::InvalidSignature, "invalid signature"),
+            ServiceError::BeforeLeadership => new(
+                Code::TimestampBeforeLeadership,
                 "timestamp outside allowed skew",
             )
             .retry_after(1),
-            ServiceError::NotSignedIn => {
-                ApiError::new(StatusCode::UNAUTHORIZED, "not_signed_in", "sign in first")
-            }
+            ServiceError::NotSignedIn => new(Code::NotSignedIn, "sign in first"),
             ServiceError::NoLeader { retry_after_ms } => {
-                unavailable("no_leader", "no leader").retry_after(retry_after_ms.div_ceil(1000))
+                new(Code::NoLeader, "no leader").retry_after(retry_after_ms.div_ceil(1000))
             }
-            ServiceError::OutcomeUnknown => unavailable(
-                "outcome_unknown",
+            ServiceError::OutcomeUnknown => new(
+                Code::OutcomeUnknown,
                 "the outcome is unknown; try again with the same idempotency key",
             )
             .retry_after(1),
             ServiceError::Overloaded => {
-                unavailable("overloaded", "too much is under way").retry_after(1)
+                new(Code::Overloaded, "too much is under way").retry_after(1)
             }
-            ServiceError::DiskFull => unavailable("disk_full", "the disk is full").retry_after(5),
-            ServiceError::Stopping => {
-                unavailable("stopping", "the node is stopping").retry_after(1)
-            }
+            ServiceError::DiskFull => new(Code::DiskFull, "the disk is full").retry_after(5),
+            ServiceError::Stopping => new(Code::Stopping, "the node is stopping").retry_after(1),
             ServiceError::TooLarge { limit_bytes, .. } => too_large(limit_bytes),
             ServiceError::Internal(detail) => {
                 tracing::error!(detail, request_id = request_id(), "internal error");
-                ApiError::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal",
-                    "internal error",
-                )
+                new(Code::Internal, "internal error")
             }
         }
     }
@@ -238,5 +180,5 @@ impl From<ServiceError> for ApiError {
 /// The answer to a body beyond the limit.
 pub fn too_large(limit_bytes: usize) -> ApiError {
     let text = format!("the request is larger than {limit_bytes} bytes");
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", text)
+    ApiError::new(Code::PayloadTooLarge, text)
 }

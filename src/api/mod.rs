@@ -3,11 +3,14 @@
 //! One file an endpoint family. Errors become answers in `error.rs`, and only there.
 
 mod agent;
+mod code;
 mod error;
 mod fields;
 mod observe;
+pub mod openapi;
 mod operator;
 mod path;
+mod query;
 mod readable;
 mod signed;
 mod system;
@@ -16,11 +19,13 @@ mod words;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::middleware;
 
 use crate::config::Config;
 use crate::service::Service;
+
+use code::Code;
+use openapi::Routes;
 
 pub use error::ApiError;
 
@@ -33,25 +38,26 @@ pub struct App {
     pub body_limit_bytes: usize,
 }
 
+/// The whole interface with its description.
+fn routes() -> Routes {
+    Routes::default()
+        .merge(agent::router())
+        .merge(operator::router())
+        .merge(system::router())
+        .merge(openapi::router())
+}
+
 /// The whole interface.
 pub fn router(service: Arc<Service>, config: &Config) -> Router {
     let app = App {
         service,
         body_limit_bytes: config.body_limit_bytes,
     };
-    Router::new()
-        .merge(agent::router())
-        .merge(operator::router())
-        .merge(system::router())
-        .fallback(|| async {
-            ApiError::new(StatusCode::NOT_FOUND, "not_found", "no such endpoint")
-        })
+    let (routes, _) = routes().split_for_parts();
+    routes
+        .fallback(|| async { ApiError::new(Code::NotFound, "no such endpoint") })
         .method_not_allowed_fallback(|| async {
-            ApiError::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "method not allowed here",
-            )
+            ApiError::new(Code::MethodNotAllowed, "method not allowed here")
         })
         .layer(middleware::from_fn_with_state(
             app.clone(),

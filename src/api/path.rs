@@ -1,4 +1,4 @@
-//! An id in a path.
+//! Ids in a path.
 
 use std::convert::Infallible;
 
@@ -25,5 +25,26 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let id = Path::<String>::from_request_parts(parts, state).await;
         Ok(PathId(id.ok().map(|Path(id)| id)))
+    }
+}
+
+/// The two ids of a path, as `PathId`.
+pub struct PathIds(Option<[String; 2]>);
+
+impl PathIds {
+    /// The ids, in their order.
+    pub fn get(self) -> Result<[String; 2], ApiError> {
+        self.0.ok_or_else(|| Refusal::NotFound.into())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PathIds {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let ids = Path::<(String, String)>::from_request_parts(parts, state).await;
+        Ok(PathIds(
+            ids.ok().map(|Path((first, second))| [first, second]),
+        ))
     }
 }

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 
+use super::code::Code;
 use super::error::too_large;
 use super::fields::Invalid;
 use super::{ApiError, App};
@@ -89,10 +90,6 @@ pub async fn read_body(
             if limited {
                 return too_large(limit_bytes);
             }
-            ApiError::new(
-                axum::http::StatusCode::BAD_REQUEST,
-                "body_incomplete",
-                "the body could not be read",
-            )
+            ApiError::new(Code::BodyIncomplete, "the body could not be read")
         })
 }

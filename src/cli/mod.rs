@@ -10,6 +10,7 @@ mod credentials;
 mod doctor;
 mod error;
 mod files;
+mod openapi;
 mod operator;
 mod remote;
 mod serve;
@@ -58,6 +59,7 @@ enum Command {
     Audit(audit::AuditArgs),
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(bench::BenchArgs),
+    Openapi(openapi::OpenapiArgs),
     Version(VersionArgs),
 }
 
@@ -134,6 +136,7 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Token(args) => token::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
+            Command::Openapi(args) => openapi::run(&args),
             Command::Version(args) => version(&args),
         }
     });

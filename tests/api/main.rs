@@ -4,6 +4,7 @@
 //! - `signature`: who may ask, once
 //! - `beyond`: what goes beyond the original, on the same endpoints
 //! - `delivery`: deliveries in real time
+//! - `described`: the description at /openapi.json, held against what the relay does
 //! - `operators`: sign-in, holds, approvals, settings
 //! - `system`: pages, limits, TLS, logs, start and end
 //! - `cli`: the command line
@@ -22,6 +23,7 @@ mod checks;
 mod cli;
 mod contract;
 mod delivery;
+mod described;
 mod operators;
 mod signature;
 mod system;

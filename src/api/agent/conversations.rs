@@ -6,11 +6,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ekho_storage::tables::message::Message;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
+use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
+use crate::api::openapi::Routes;
 use crate::api::path::PathId;
 use crate::api::signed::Signed;
 use crate::api::{ApiError, App};
@@ -23,11 +27,48 @@ const FLOOR_MAX_SECONDS: u64 = 3600;
 /// How long a floor is taken for when the caller does not say.
 const FLOOR_DEFAULT_SECONDS: u64 = 60;
 
-/// POST /v1/rooms
-pub async fn create_room(
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(create_room))
+        .routes(routes!(notice))
+        .routes(routes!(acquire_floor, release_floor))
+}
+
+/// A room to be.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct NewRoom {
+    /// At most 120 characters.
+    #[schema(min_length = 1, max_length = 120)]
+    name: String,
+    /// Unknown ones, revoked ones and those of other fleets are dropped.
+    #[schema(max_items = 50)]
+    member_agent_ids: Vec<String>,
+}
+
+/// A room was made.
+#[derive(Serialize, ToSchema)]
+struct RoomMade {
+    id: String,
+    name: String,
+    created_at: Iso,
+    /// The agent that made it is one of them.
+    members: Vec<String>,
+}
+
+/// Makes a room.
+#[utoipa::path(
+    post,
+    path = "/v1/rooms",
+    operation_id = "create_room",
+    request_body = NewRoom,
+    responses((status = 201, body = RoomMade)),
+    extensions(("x-codes" = json!([Code::AgentPaused, Code::AgentQuarantined]))),
+)]
+async fn create_room(
     State(app): State<App>,
     signed: Signed,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<RoomMade>), ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let name = fields.text("name", 480);
     if name.chars().count() > 120 {
@@ -42,17 +83,48 @@ pub async fn create_room(
         .service
         .create_room(signed.caller, name.clone(), members)
         .await?;
-    let answer = json!({
-        "id": room.id,
-        "name": name,
-        "created_at": Iso(room.created_ms),
-        "members": room.members,
-    });
+    let answer = RoomMade {
+        id: room.id,
+        name,
+        created_at: Iso(room.created_ms),
+        members: room.members,
+    };
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-/// POST /v1/notices
-pub async fn notice(State(app): State<App>, signed: Signed) -> Result<Json<Value>, ApiError> {
+/// A conversation is stuck.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Notice {
+    #[schema(min_length = 1, max_length = 255)]
+    conversation_id: String,
+    #[schema(min_length = 1, max_length = 64)]
+    reason: String,
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    pending_count: u64,
+    /// Any JSON up to 4 KiB.
+    #[schema(value_type = Value, required = false)]
+    budget: Option<Value>,
+}
+
+/// A notice was taken.
+#[derive(Serialize, ToSchema)]
+struct Noticed {
+    /// Always true.
+    ok: bool,
+    /// False where the stall was reported within the last 24 hours.
+    recorded: bool,
+}
+
+/// Says that a conversation is stuck and a person should look.
+#[utoipa::path(
+    post,
+    path = "/v1/notices",
+    operation_id = "notice",
+    request_body = Notice,
+    responses((status = 200, body = Noticed)),
+)]
+async fn notice(State(app): State<App>, signed: Signed) -> Result<Json<Noticed>, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let conversation_id = fields.text("conversation_id", ID_MAX_BYTES);
     let reason = fields.text("reason", 64);
@@ -73,11 +145,26 @@ pub async fn notice(State(app): State<App>, signed: Signed) -> Result<Json<Value
             budget,
         )
         .await?;
-    Ok(Json(json!({ "ok": true, "recorded": recorded })))
+    Ok(Json(Noticed { ok: true, recorded }))
 }
 
-/// POST /v1/conversations/{id}/floor
-pub async fn acquire_floor(
+/// For how long.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct FloorWanted {
+    #[schema(minimum = 1, maximum = 3600, default = 60)]
+    ttl_seconds: Option<u64>,
+}
+
+/// Asks for the turn to speak; for participants.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{id}/floor",
+    operation_id = "acquire_floor",
+    request_body = FloorWanted,
+    responses((status = 200, body = FloorView)),
+)]
+async fn acquire_floor(
     State(app): State<App>,
     conversation_id: PathId,
     signed: Signed,
@@ -107,19 +194,22 @@ pub async fn acquire_floor(
 }
 
 /// Who has a floor. Bodies go out as the bytes that came in, however deeply they nest.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct FloorView<'a> {
     granted: bool,
     holder_agent_id: &'a str,
     expires_at: Iso,
+    /// The last 20 messages, oldest first.
     conversation_tail: Vec<TailView<'a>>,
 }
 
-#[derive(Serialize)]
+/// A message of a conversation.
+#[derive(Serialize, ToSchema)]
 struct TailView<'a> {
     message_id: String,
     sender_agent_id: &'a str,
     message_type: &'a str,
+    #[schema(value_type = Object)]
     body: &'a RawValue,
     created_at: Iso,
 }
@@ -137,19 +227,32 @@ fn tail_message<'a>(message: &'a Message, body: &'a [u8]) -> Result<TailView<'a>
     })
 }
 
-/// DELETE /v1/conversations/{id}/floor
-pub async fn release_floor(
+/// Whether the turn was given back.
+#[derive(Serialize, ToSchema)]
+struct Released {
+    /// False where somebody else had it.
+    released: bool,
+}
+
+/// Gives the turn to speak back.
+#[utoipa::path(
+    delete,
+    path = "/v1/conversations/{id}/floor",
+    operation_id = "release_floor",
+    responses((status = 200, body = Released)),
+)]
+async fn release_floor(
     State(app): State<App>,
     conversation_id: PathId,
     signed: Signed,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Released>, ApiError> {
     let conversation_id = conversation_id.get()?;
     check_conversation(&conversation_id)?;
     let released = app
         .service
         .release_floor(signed.caller, conversation_id)
         .await?;
-    Ok(Json(json!({ "released": released })))
+    Ok(Json(Released { released }))
 }
 
 fn check_conversation(conversation_id: &str) -> Result<(), Invalid> {

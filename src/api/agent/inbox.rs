@@ -10,13 +10,18 @@ use axum::response::sse::{Event, KeepAlive};
 use ekho_storage::tables::control::Control;
 use futures::Stream;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
+use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
+use crate::api::openapi::Routes;
+use crate::api::query::pairs;
 use crate::api::signed::Signed;
-use crate::api::{ApiError, App};
+use crate::api::{ApiError, App, words};
 use crate::clock::Iso;
 use crate::id;
 use crate::machine::command::{Nack, Poll};
@@ -30,50 +35,68 @@ const WAIT_MAX_SECONDS: u64 = 60;
 /// Messages a stream takes at once.
 const STREAM_BATCH: u32 = 25;
 
-/// POST /v1/inbox's query.
+/// Types that a query may name.
+const TYPES_MAX: usize = 32;
+
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(poll))
+        .routes(routes!(stream))
+        .routes(routes!(ack))
+        .routes(routes!(nack))
+        .routes(routes!(lease))
+}
+
+/// What is polled for.
 struct Query {
     poll: Poll,
     wait: Duration,
 }
 
+/// What to hand out.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `read_query` reads")]
+struct InboxParams {
+    /// Messages wanted.
+    #[param(minimum = 1, maximum = 100, default = 25)]
+    limit: Option<u32>,
+    /// Only these types of messages, at most 32, separated by commas; others stay queued.
+    types: Option<String>,
+}
+
+/// How long to wait.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `read_query` reads")]
+struct WaitParam {
+    /// With nothing to hand out, wait so many seconds for something to come.
+    #[param(minimum = 0, maximum = 60, default = 0)]
+    wait: Option<u32>,
+}
+
 fn read_query(query: Option<&str>) -> Result<Query, Invalid> {
-    let mut limit = 25;
-    let mut wait_seconds = 0;
-    let mut types = Vec::new();
-    for pair in query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
-        let number = |range: std::ops::RangeInclusive<u64>| {
-            value
-                .parse::<u64>()
-                .ok()
-                .filter(|number| range.contains(number))
-                .ok_or_else(|| {
-                    Invalid::field(
-                        name,
-                        format!("a whole number from {} to {}", range.start(), range.end()),
-                    )
-                })
+    let given = pairs(query)?;
+    let number = |name: &str, default: u64, range: std::ops::RangeInclusive<u64>| {
+        let Some(text) = given.get(name) else {
+            return Ok(default);
         };
-        match name {
-            "limit" => limit = number(1..=100)? as u32,
-            "wait" => wait_seconds = number(0..=WAIT_MAX_SECONDS)?,
-            "types" => {
-                types = value
-                    .split(',')
-                    .filter(|text| !text.is_empty())
-                    .map(str::to_string)
-                    .collect();
-                if types.len() > 32 {
-                    return Err(Invalid::field(name, "at most 32 types"));
-                }
-            }
-            _ => {}
-        }
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| {
+            let (low, high) = (range.start(), range.end());
+            Invalid::field(name, format!("a whole number from {low} to {high}"))
+        })
+    };
+    let limit = number("limit", 25, 1..=100)? as u32;
+    let wait_seconds = number("wait", 0, 0..=WAIT_MAX_SECONDS)?;
+    let types = given.get("types").map(String::as_str).unwrap_or_default();
+    let types = types.split(',').filter(|text| !text.is_empty());
+    let types: Vec<String> = types.map(str::to_string).collect();
+    if types.len() > TYPES_MAX {
+        return Err(Invalid::field(
+            "types",
+            format!("at most {TYPES_MAX} types"),
+        ));
     }
     let poll = Poll {
         limit,
@@ -87,7 +110,8 @@ fn read_query(query: Option<&str>) -> Result<Query, Invalid> {
 }
 
 /// A message as its recipient sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InboxMessage)]
 struct MessageView<'a> {
     message_id: String,
     conversation_id: &'a str,
@@ -95,21 +119,30 @@ struct MessageView<'a> {
     sender_agent_id: &'a str,
     sender_kind: &'a str,
     message_type: &'a str,
+    #[schema(schema_with = words::priority)]
     priority: &'static str,
+    #[schema(value_type = Object)]
     body: &'a RawValue,
+    #[schema(value_type = Object)]
     metadata: &'a RawValue,
     created_at: Iso,
     deadline_at: Iso,
+    /// How often it has been handed out, this time included.
     attempt: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     agent_sig: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     sig_canonical: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// What an operator told the agent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InboxControl)]
 struct ControlView<'a> {
     control_id: String,
     action: &'a str,
@@ -117,10 +150,13 @@ struct ControlView<'a> {
     created_at: Iso,
     expires_at: Option<Iso>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     approval_id: Option<String>,
 }
 
-#[derive(Serialize)]
+/// What is in an inbox: messages oldest first, controls newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Inbox)]
 struct InboxView<'a> {
     messages: Vec<MessageView<'a>>,
     controls: Vec<ControlView<'a>>,
@@ -166,8 +202,16 @@ fn control_view(seq: u64, control: &Control) -> ControlView<'_> {
     }
 }
 
-/// GET /v1/inbox
-pub async fn poll(State(app): State<App>, signed: Signed) -> Result<Json<Box<RawValue>>, ApiError> {
+/// Hands out what is in the inbox, or waits for something to come.
+#[utoipa::path(
+    get,
+    path = "/v1/inbox",
+    operation_id = "poll_inbox",
+    params(InboxParams, WaitParam),
+    responses((status = 200, body = InboxView)),
+    extensions(("x-codes" = json!([Code::OutcomeUnknown, Code::DiskFull]))),
+)]
+async fn poll(State(app): State<App>, signed: Signed) -> Result<Json<Box<RawValue>>, ApiError> {
     let Query { poll, wait } = read_query(signed.query.as_deref())?;
     let inbox = app.service.poll(signed.caller, poll, wait).await?;
     let messages = inbox
@@ -186,11 +230,21 @@ pub async fn poll(State(app): State<App>, signed: Signed) -> Result<Json<Box<Raw
     })?))
 }
 
-/// GET /v1/inbox/stream: messages and controls as server-sent events.
+/// The inbox as server-sent events.
 ///
 /// A message event's id is its place in the inbox. A client that reconnects with it as
 /// Last-Event-ID gets at once what came after and was not acked.
-pub async fn stream(
+#[utoipa::path(
+    get,
+    path = "/v1/inbox/stream",
+    operation_id = "stream_inbox",
+    params(
+        InboxParams,
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of an event: what came after it and was not acked comes again."),
+    ),
+    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")),
+)]
+async fn stream(
     State(app): State<App>,
     signed: Signed,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
@@ -266,8 +320,45 @@ fn read_message_id(fields: &mut Fields<'_>) -> u128 {
     id::to_uuid("msg_", &fields.text("message_id", ID_MAX_BYTES)).unwrap_or(0)
 }
 
-/// POST /v1/acks
-pub async fn ack(State(app): State<App>, signed: Signed) -> Result<Json<Value>, ApiError> {
+/// Messages that are done with.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Acks {
+    #[schema(min_items = 1, max_items = 1000)]
+    acks: Vec<Ack>,
+}
+
+/// A message that is done with.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Ack {
+    #[schema(min_length = 1, max_length = 255)]
+    message_id: String,
+    #[schema(schema_with = received, required = false)]
+    status: String,
+    received_at: Option<Iso>,
+}
+
+fn received() -> utoipa::openapi::schema::Object {
+    words::one_of(["received"])
+}
+
+/// Deliveries were changed.
+#[derive(Serialize, ToSchema)]
+struct Updated {
+    /// How many.
+    updated: u64,
+}
+
+/// Says that messages are done with.
+#[utoipa::path(
+    post,
+    path = "/v1/acks",
+    operation_id = "ack",
+    request_body = Acks,
+    responses((status = 200, body = Updated)),
+)]
+async fn ack(State(app): State<App>, signed: Signed) -> Result<Json<Updated>, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let messages = fields.list("acks", ITEMS_MAX, |fields, _| {
         fields.choice("status", &[("received", ())], Some(()));
@@ -276,11 +367,40 @@ pub async fn ack(State(app): State<App>, signed: Signed) -> Result<Json<Value>, 
     });
     fields.finish()?;
     let updated = app.service.ack(signed.caller, messages).await?;
-    Ok(Json(json!({ "updated": updated })))
+    Ok(Json(Updated { updated }))
 }
 
-/// POST /v1/nacks
-pub async fn nack(State(app): State<App>, signed: Signed) -> Result<Json<Value>, ApiError> {
+/// Messages to be given back.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Nacks {
+    #[schema(min_items = 1, max_items = 1000)]
+    nacks: Vec<NackShape>,
+}
+
+/// A message to be given back.
+#[derive(ToSchema)]
+#[schema(as = Nack)]
+#[allow(dead_code, reason = "describes what is read")]
+struct NackShape {
+    #[schema(min_length = 1, max_length = 255)]
+    message_id: String,
+    /// By default as after a timeout.
+    #[schema(minimum = 0, maximum = 86400)]
+    delay_seconds: Option<u64>,
+    #[schema(min_length = 1, max_length = 500)]
+    reason: Option<String>,
+}
+
+/// Gives messages back; they come again later.
+#[utoipa::path(
+    post,
+    path = "/v1/nacks",
+    operation_id = "nack",
+    request_body = Nacks,
+    responses((status = 200, body = Updated)),
+)]
+async fn nack(State(app): State<App>, signed: Signed) -> Result<Json<Updated>, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let nacks = fields.list("nacks", ITEMS_MAX, |fields, _| Nack {
         message: read_message_id(fields),
@@ -291,11 +411,52 @@ pub async fn nack(State(app): State<App>, signed: Signed) -> Result<Json<Value>,
     });
     fields.finish()?;
     let updated = app.service.nack(signed.caller, nacks).await?;
-    Ok(Json(json!({ "updated": updated })))
+    Ok(Json(Updated { updated }))
 }
 
-/// POST /v1/leases
-pub async fn lease(State(app): State<App>, signed: Signed) -> Result<Json<Value>, ApiError> {
+/// Messages to be kept for longer.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Leases {
+    #[schema(min_items = 1, max_items = 1000)]
+    leases: Vec<Lease>,
+}
+
+/// A message to be kept for longer.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Lease {
+    #[schema(min_length = 1, max_length = 255)]
+    message_id: String,
+    /// From now on.
+    #[schema(minimum = 1, maximum = 86400)]
+    extend_seconds: u64,
+}
+
+/// A message is kept for longer.
+#[derive(Serialize, ToSchema)]
+struct Extended {
+    message_id: String,
+    lease_expires_at: Iso,
+}
+
+/// Messages are kept for longer.
+#[derive(Serialize, ToSchema)]
+struct LeasesExtended {
+    updated: usize,
+    /// Those that were in the agent's hands.
+    leases: Vec<Extended>,
+}
+
+/// Keeps messages for longer than the delivery timeout.
+#[utoipa::path(
+    post,
+    path = "/v1/leases",
+    operation_id = "extend_leases",
+    request_body = Leases,
+    responses((status = 200, body = LeasesExtended)),
+)]
+async fn lease(State(app): State<App>, signed: Signed) -> Result<Json<LeasesExtended>, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let leases = fields.list("leases", ITEMS_MAX, |fields, _| {
         let message = read_message_id(fields);
@@ -307,11 +468,12 @@ pub async fn lease(State(app): State<App>, signed: Signed) -> Result<Json<Value>
     });
     fields.finish()?;
     let extended = app.service.lease(signed.caller, leases).await?;
-    let leases: Vec<Value> = extended
-        .iter()
-        .map(|(message, until_ms)| {
-            json!({ "message_id": id::from_uuid("msg_", *message), "lease_expires_at": Iso(*until_ms) })
-        })
-        .collect();
-    Ok(Json(json!({ "updated": leases.len(), "leases": leases })))
+    let leases = extended.iter().map(|(message, until_ms)| Extended {
+        message_id: id::from_uuid("msg_", *message),
+        lease_expires_at: Iso(*until_ms),
+    });
+    Ok(Json(LeasesExtended {
+        updated: extended.len(),
+        leases: leases.collect(),
+    }))
 }

@@ -4,14 +4,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use ekho_storage::tables::agent::Agent;
+use ekho_storage::tables::delivery::Delivery;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
+use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
+use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
+use crate::api::openapi::Routes;
 use crate::api::path::PathId;
 use crate::api::signed::Signed;
-use crate::api::words::{MESSAGE_TYPES, PRIORITIES};
+use crate::api::words::{self, MESSAGE_TYPES, PRIORITIES};
 use crate::api::{ApiError, App};
 use crate::clock::{Iso, now_ms};
 use crate::id;
@@ -27,8 +35,183 @@ const SCHEDULE_MAX_SECONDS: u64 = 30 * 24 * 3600;
 /// How long a message may be worth something.
 pub const TTL_MAX_SECONDS: u64 = 86_400;
 
-/// POST /v1/messages
-pub async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(send))
+        .routes(routes!(send_batch))
+        .routes(routes!(status, cancel))
+}
+
+/// Describes where a message stands.
+pub fn message_status() -> Object {
+    words::one_of([
+        "pending_approval",
+        "rejected",
+        "cancelled",
+        "queued",
+        "delivered",
+        "dead_lettered",
+        "expired",
+        "acked",
+    ])
+}
+
+/// Describes where a delivery stands.
+fn delivery_status() -> Object {
+    words::one_of([
+        "queued",
+        "delivered",
+        "acked",
+        "expired",
+        "dead_lettered",
+        "cancelled",
+    ])
+}
+
+/// To whom a message goes.
+#[derive(ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes what is read")]
+enum To {
+    /// To one agent.
+    Agent {
+        #[schema(min_length = 1, max_length = 255)]
+        id: String,
+    },
+    /// To the other members of a room.
+    Group {
+        #[schema(min_length = 1, max_length = 255)]
+        id: String,
+    },
+    /// To every agent of the fleet but the sender and those revoked.
+    Broadcast,
+}
+
+/// A message to be sent.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+#[schema(as = NewMessage)]
+struct NewMessageShape {
+    recipient: To,
+    #[schema(schema_with = words::message_type)]
+    message_type: String,
+    /// Delivered as the bytes that were sent.
+    #[schema(value_type = Object)]
+    body: Value,
+    #[schema(min_length = 1, max_length = 255)]
+    conversation_id: String,
+    #[schema(min_length = 1, max_length = 255)]
+    correlation_id: String,
+    /// A hint to the recipient; by default `normal`.
+    #[schema(schema_with = words::priority, required = false)]
+    priority: String,
+    /// From acceptance, or from `deliver_at`; after that it expires.
+    #[schema(minimum = 1, maximum = 86400, default = 900)]
+    ttl_seconds: Option<u64>,
+    /// Whether an operator has to agree first.
+    #[schema(default = false)]
+    requires_approval: Option<bool>,
+    /// Up to 64 KiB; delivered as the bytes that were sent.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+    /// Not handed out before, at most 30 days ahead. Or else `delay_seconds`.
+    deliver_at: Option<Iso>,
+    /// Not handed out before so many seconds are over.
+    #[schema(minimum = 0, maximum = 2_592_000)]
+    delay_seconds: Option<u64>,
+    /// An end-to-end signature, passed on as it is.
+    #[schema(min_length = 1, max_length = 1024)]
+    agent_sig: Option<String>,
+    /// With `agent_sig`.
+    #[schema(max_length = 255)]
+    key_id: Option<String>,
+    /// With `agent_sig`.
+    #[schema(max_length = 8192)]
+    sig_canonical: Option<String>,
+}
+
+/// A message of a batch.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct BatchItem {
+    #[serde(flatten)]
+    message: NewMessageShape,
+    /// As the header `Idempotency-Key` of a single message; stands for the bytes of this element.
+    #[schema(min_length = 1, max_length = 255)]
+    idempotency_key: Option<String>,
+}
+
+/// Messages to be sent.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Batch {
+    #[schema(min_items = 1, max_items = 100)]
+    messages: Vec<BatchItem>,
+}
+
+/// A message was accepted.
+#[derive(Serialize, ToSchema)]
+pub struct SentView {
+    message_id: String,
+    /// Always `queued`.
+    status: &'static str,
+    queued_at: Iso,
+    /// Where the message waits for its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    deliver_at: Option<Iso>,
+    /// True where an idempotency key repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    idempotent_replay: Option<bool>,
+}
+
+/// What became of a message of a batch: as the answer to a single one, accepted or refused.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what `batch_result` writes")]
+struct BatchOutcome {
+    /// What the status of a single message would have been.
+    status_code: u16,
+    #[schema(required = false)]
+    message_id: String,
+    #[schema(required = false)]
+    status: String,
+    #[schema(required = false)]
+    queued_at: Iso,
+    /// With an error.
+    #[schema(required = false)]
+    code: String,
+}
+
+/// What became of each message, in the order sent.
+#[derive(Serialize, ToSchema)]
+struct BatchOutcomes {
+    #[schema(value_type = Vec<BatchOutcome>)]
+    results: Vec<Value>,
+}
+
+/// Sends a message.
+#[utoipa::path(
+    post,
+    path = "/v1/messages",
+    operation_id = "send_message",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body sends no second message.")),
+    request_body = NewMessageShape,
+    responses((
+        status = 200,
+        body = SentView,
+        headers(
+            ("x-ratelimit-limit" = u64, description = "Messages allowed in a window."),
+            ("x-ratelimit-remaining" = u64, description = "Messages left in this one."),
+            ("x-ratelimit-reset" = u64, description = "Seconds until the next one."),
+        ),
+    )),
+    extensions(("x-codes" = json!([
+        Code::UnknownRecipient, Code::RoomConversation, Code::TooManyRecipients, Code::RateLimited,
+        Code::IdempotencyConflict, Code::PolicyDenied, Code::AgentPaused, Code::AgentQuarantined
+    ]))),
+)]
+async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let mut message = read_message(&mut fields);
     fields.finish()?;
@@ -39,18 +222,22 @@ pub async fn send(State(app): State<App>, signed: Signed) -> Result<Response, Ap
     let mut headers = HeaderMap::new();
     rate_headers(&mut headers, &rate);
     match results.into_iter().next() {
-        Some(Ok(sent)) => Ok((headers, Json(sent_body(&sent))).into_response()),
+        Some(Ok(sent)) => Ok((headers, Json(sent_view(&sent))).into_response()),
         Some(Err(refusal)) => Ok((headers, ApiError::from(refusal)).into_response()),
-        None => Err(ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "internal error",
-        )),
+        None => Err(ApiError::new(Code::Internal, "internal error")),
     }
 }
 
-/// POST /v1/messages/batch: each message has its own outcome.
-pub async fn send_batch(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
+/// Sends up to 100 messages, each with its own outcome.
+#[utoipa::path(
+    post,
+    path = "/v1/messages/batch",
+    operation_id = "send_messages",
+    request_body = Batch,
+    responses((status = 200, body = BatchOutcomes)),
+    extensions(("x-codes" = json!([Code::AgentPaused, Code::AgentQuarantined]))),
+)]
+async fn send_batch(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let messages = fields.list("messages", BATCH_MAX, |fields, raw| {
         let mut message = read_message(fields);
@@ -63,37 +250,32 @@ pub async fn send_batch(State(app): State<App>, signed: Signed) -> Result<Respon
     let (results, rate) = app.service.send(signed.caller, messages).await?;
     let mut headers = HeaderMap::new();
     rate_headers(&mut headers, &rate);
-    let results: Vec<Value> = results.into_iter().map(batch_result).collect();
-    Ok((headers, Json(json!({ "results": results }))).into_response())
+    let results = results.into_iter().map(batch_result).collect();
+    Ok((headers, Json(BatchOutcomes { results })).into_response())
 }
 
 fn batch_result(result: Result<Sent, Refusal>) -> Value {
     let (status, mut body) = match result {
-        Ok(sent) => (StatusCode::OK, sent_body(&sent)),
+        Ok(sent) => match serde_json::to_value(sent_view(&sent)) {
+            Ok(Value::Object(body)) => (StatusCode::OK, body),
+            _ => (StatusCode::OK, Map::new()),
+        },
         Err(refusal) => ApiError::from(refusal).into_body(),
     };
     body.insert("status_code".into(), status.as_u16().into());
     Value::Object(body)
 }
 
-pub fn sent_body(sent: &Sent) -> Map<String, Value> {
-    let mut body = Map::new();
-    body.insert(
-        "message_id".into(),
-        id::from_uuid("msg_", sent.message).into(),
-    );
-    body.insert("status".into(), "queued".into());
-    body.insert("queued_at".into(), Iso(sent.queued_ms).to_string().into());
-    if sent.deliver_at_ms > sent.queued_ms {
-        body.insert(
-            "deliver_at".into(),
-            Iso(sent.deliver_at_ms).to_string().into(),
-        );
+/// The answer to an accepted message.
+pub fn sent_view(sent: &Sent) -> SentView {
+    let scheduled = sent.deliver_at_ms > sent.queued_ms;
+    SentView {
+        message_id: id::from_uuid("msg_", sent.message),
+        status: "queued",
+        queued_at: Iso(sent.queued_ms),
+        deliver_at: scheduled.then_some(Iso(sent.deliver_at_ms)),
+        idempotent_replay: sent.repeated.then_some(true),
     }
-    if sent.repeated {
-        body.insert("idempotent_replay".into(), true.into());
-    }
-    body
 }
 
 fn rate_headers(headers: &mut HeaderMap, rate: &RateState) {
@@ -189,69 +371,119 @@ fn read_envelope(fields: &mut Fields<'_>) -> Option<Envelope> {
     })
 }
 
-/// GET /v1/messages/{id}: what became of a message the caller sent.
-pub async fn status(
+/// One recipient's copy of a message.
+#[derive(Serialize, ToSchema)]
+pub struct DeliveryView {
+    delivery_id: String,
+    recipient_agent_id: String,
+    #[schema(schema_with = delivery_status)]
+    status: &'static str,
+    attempts: u32,
+    last_failure_reason: Option<String>,
+    delivered_at: Option<Iso>,
+    acked_at: Option<Iso>,
+    ended_at: Option<Iso>,
+}
+
+/// What became of a message.
+#[derive(Serialize, ToSchema)]
+pub struct StatusView {
+    message_id: String,
+    #[schema(schema_with = message_status)]
+    pub status: &'static str,
+    queued_at: Iso,
+    deliver_at: Option<Iso>,
+    deadline_at: Iso,
+    approval_id: Option<String>,
+    delivery_count: u32,
+    /// At most 1,000.
+    pub deliveries: Vec<DeliveryView>,
+}
+
+/// What became of a message; for its sender.
+#[utoipa::path(
+    get,
+    path = "/v1/messages/{id}",
+    operation_id = "get_message",
+    responses((status = 200, body = StatusView)),
+)]
+async fn status(
     State(app): State<App>,
     message_id: PathId,
     signed: Signed,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<StatusView>, ApiError> {
     let message_id = message_id.get()?;
     let uuid = message_uuid(&message_id)?;
     let found = app.service.message_status(&signed.caller, uuid).await?;
-    Ok(Json(status_body(&found)))
+    Ok(Json(status_view(&found)))
 }
 
 /// What became of a message, for its sender and for operators.
-pub fn status_body(found: &MessageStatus) -> Value {
+pub fn status_view(found: &MessageStatus) -> StatusView {
     let message = &found.message;
-    let uuid = message.uuid;
-    let deliveries: Vec<Value> = found
-        .deliveries
-        .iter()
-        .map(|(agent, delivery)| {
-            let ended = |state: &str| {
-                delivery
-                    .ended_ms
-                    .filter(|_| delivery.state.as_str() == state)
-                    .map(Iso)
-            };
-            json!({
-                "delivery_id": id::delivery(uuid, agent.no),
-                "recipient_agent_id": agent.id,
-                "status": delivery.state.as_str(),
-                "attempts": delivery.attempts,
-                "last_failure_reason": delivery.last_failure_reason,
-                "delivered_at": delivery.delivered_ms.map(Iso),
-                "acked_at": ended("acked"),
-                "ended_at": delivery.ended_ms.map(Iso),
-            })
-        })
-        .collect();
+    let deliveries = found.deliveries.iter();
     let scheduled = message.deliver_at_ms > message.created_ms;
-    json!({
-        "message_id": id::from_uuid("msg_", uuid),
-        "status": found.status,
-        "queued_at": Iso(message.created_ms),
-        "deliver_at": scheduled.then_some(Iso(message.deliver_at_ms)),
-        "deadline_at": Iso(message.deadline_ms),
-        "approval_id": message.approval.map(|approval| id::from_uuid("apr_", approval)),
-        "delivery_count": message.delivery_count,
-        "deliveries": deliveries,
-    })
+    StatusView {
+        message_id: id::from_uuid("msg_", message.uuid),
+        status: found.status,
+        queued_at: Iso(message.created_ms),
+        deliver_at: scheduled.then_some(Iso(message.deliver_at_ms)),
+        deadline_at: Iso(message.deadline_ms),
+        approval_id: message
+            .approval
+            .map(|approval| id::from_uuid("apr_", approval)),
+        delivery_count: message.delivery_count,
+        deliveries: deliveries
+            .map(|(agent, delivery)| delivery_view(message.uuid, agent, delivery))
+            .collect(),
+    }
 }
 
-/// DELETE /v1/messages/{id}: takes a message back where it was not handed out yet.
-pub async fn cancel(
+fn delivery_view(message: u128, agent: &Agent, delivery: &Delivery) -> DeliveryView {
+    let status = delivery.state.as_str();
+    let ended_at = delivery.ended_ms.map(Iso);
+    DeliveryView {
+        delivery_id: id::delivery(message, agent.no),
+        recipient_agent_id: agent.id.clone(),
+        status,
+        attempts: delivery.attempts,
+        last_failure_reason: delivery.last_failure_reason.clone(),
+        delivered_at: delivery.delivered_ms.map(Iso),
+        acked_at: ended_at.filter(|_| status == "acked"),
+        ended_at,
+    }
+}
+
+/// A message was taken back.
+#[derive(Serialize, ToSchema)]
+struct Cancelled {
+    message_id: String,
+    /// Always `cancelled`.
+    status: &'static str,
+    cancelled_deliveries: u64,
+}
+
+/// Takes a message back from every recipient to whom it was not handed out yet.
+#[utoipa::path(
+    delete,
+    path = "/v1/messages/{id}",
+    operation_id = "cancel_message",
+    responses((status = 200, body = Cancelled)),
+    extensions(("x-codes" = json!([Code::Conflict]))),
+)]
+async fn cancel(
     State(app): State<App>,
     message_id: PathId,
     signed: Signed,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Cancelled>, ApiError> {
     let message_id = message_id.get()?;
     let uuid = message_uuid(&message_id)?;
-    let cancelled = app.service.cancel(signed.caller, uuid).await?;
-    Ok(Json(
-        json!({ "message_id": message_id, "status": "cancelled", "cancelled_deliveries": cancelled }),
-    ))
+    let cancelled_deliveries = app.service.cancel(signed.caller, uuid).await?;
+    Ok(Json(Cancelled {
+        message_id,
+        status: "cancelled",
+        cancelled_deliveries,
+    }))
 }
 
 /// The UUID behind a message id. A text that cannot be one names no message.

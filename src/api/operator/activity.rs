@@ -1,15 +1,19 @@
 //! How much happens, and between whom.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::routing::get;
+use axum::extract::State;
+use axum::http::Uri;
 use ekho_storage::tables::derived::{Span, Totals};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::SignedIn;
 use crate::api::fields::Invalid;
+use crate::api::openapi::Routes;
+use crate::api::query::pairs;
 use crate::api::{ApiError, App};
 use crate::clock::{Iso, now_ms};
 use crate::service::activity::{Edge, Window};
@@ -17,11 +21,20 @@ use crate::service::activity::{Edge, Window};
 /// Minutes that may be asked for.
 const WINDOW_MINUTES: std::ops::RangeInclusive<u64> = 5..=1440;
 
-pub fn router() -> axum::Router<App> {
-    axum::Router::new()
-        .route("/v1/operator/activity", get(activity))
-        .route("/v1/operator/topology", get(topology))
-        .route("/v1/operator/fleet-health", get(health))
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(activity))
+        .routes(routes!(topology))
+        .routes(routes!(health))
+}
+
+/// How far back to look.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what is read")]
+struct WindowParams {
+    #[param(minimum = 5, maximum = 1440, default = 60)]
+    window_minutes: Option<u64>,
 }
 
 /// The last `window_minutes`, by default an hour.
@@ -38,76 +51,159 @@ fn window(query: &HashMap<String, String>) -> Result<Window, Invalid> {
     Ok(Window::last(Span::FiveMinutes, minutes * 60_000, now_ms()))
 }
 
-pub fn totals_view(totals: &Totals) -> Value {
-    json!({
-        "accepted": totals.accepted,
-        "delivered": totals.delivered,
-        "acked": totals.acked,
-        "expired": totals.expired,
-        "dead_lettered": totals.dead_lettered,
-        "retried": totals.retried,
-        "denied": totals.denied,
-        "rate_limited": totals.rate_limited,
-        "latency_ms": {
-            "p50": totals.latency_ms(0.5),
-            "p95": totals.latency_ms(0.95),
-            "p99": totals.latency_ms(0.99),
+/// What became of messages within a time.
+#[derive(Serialize, ToSchema)]
+pub struct TotalsView {
+    accepted: u64,
+    delivered: u64,
+    acked: u64,
+    expired: u64,
+    dead_lettered: u64,
+    retried: u64,
+    denied: u64,
+    rate_limited: u64,
+    latency_ms: LatencyView,
+}
+
+/// From acceptance to ack, as upper bounds; null where there was no ack.
+#[derive(Serialize, ToSchema)]
+struct LatencyView {
+    p50: Option<u64>,
+    p95: Option<u64>,
+    p99: Option<u64>,
+}
+
+pub fn totals_view(totals: &Totals) -> TotalsView {
+    TotalsView {
+        accepted: totals.accepted,
+        delivered: totals.delivered,
+        acked: totals.acked,
+        expired: totals.expired,
+        dead_lettered: totals.dead_lettered,
+        retried: totals.retried,
+        denied: totals.denied,
+        rate_limited: totals.rate_limited,
+        latency_ms: LatencyView {
+            p50: totals.latency_ms(0.5),
+            p95: totals.latency_ms(0.95),
+            p99: totals.latency_ms(0.99),
         },
-    })
+    }
 }
 
-pub fn edge_view(edge: &Edge) -> Value {
-    json!({
-        "sender_agent_id": edge.sender,
-        "recipient_agent_id": edge.recipient,
-        "messages": edge.pair.messages,
-        "failed": edge.pair.failed,
-    })
+/// What one agent sent another.
+#[derive(Serialize, ToSchema)]
+pub struct EdgeView {
+    /// Null for operators.
+    sender_agent_id: Option<String>,
+    recipient_agent_id: String,
+    /// Deliveries made.
+    messages: u64,
+    /// Of those, expired or given up.
+    failed: u64,
 }
 
-/// GET /v1/operator/activity: counts of every five minutes, oldest first.
+pub fn edge_view(edge: &Edge) -> EdgeView {
+    EdgeView {
+        sender_agent_id: edge.sender.clone(),
+        recipient_agent_id: edge.recipient.clone(),
+        messages: edge.pair.messages,
+        failed: edge.pair.failed,
+    }
+}
+
+/// Counts of a span.
+#[derive(Serialize, ToSchema)]
+struct SpanView {
+    /// When it begins.
+    from: Iso,
+    #[serde(flatten)]
+    totals: TotalsView,
+}
+
+/// How much happened.
+#[derive(Serialize, ToSchema)]
+struct Activity {
+    span_seconds: u64,
+    /// Oldest first; the last one is under way.
+    spans: Vec<SpanView>,
+    total: TotalsView,
+}
+
+/// Counts of every five minutes, oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/activity",
+    operation_id = "get_activity",
+    params(WindowParams),
+    responses((status = 200, body = Activity)),
+)]
 async fn activity(
     State(app): State<App>,
     operator: SignedIn,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, ApiError> {
-    let window = window(&query)?;
+    uri: Uri,
+) -> Result<Json<Activity>, ApiError> {
+    let window = window(&pairs(uri.query())?)?;
     let found = app.service.activity(operator.fleet(), window).await?;
-    let spans: Vec<Value> = found
-        .spans
-        .iter()
-        .map(|(at_ms, totals)| {
-            let mut view = totals_view(totals);
-            view["from"] = json!(Iso(*at_ms));
-            view
-        })
-        .collect();
-    Ok(Json(json!({
-        "span_seconds": window.span.ms() / 1000,
-        "spans": spans,
-        "total": totals_view(&found.total),
-    })))
+    let spans = found.spans.iter().map(|(at_ms, totals)| SpanView {
+        from: Iso(*at_ms),
+        totals: totals_view(totals),
+    });
+    Ok(Json(Activity {
+        span_seconds: window.span.ms() / 1000,
+        spans: spans.collect(),
+        total: totals_view(&found.total),
+    }))
 }
 
-/// GET /v1/operator/topology: who sent to whom, most first.
+/// Who sent to whom.
+#[derive(Serialize, ToSchema)]
+struct Topology {
+    /// When the time looked at begins.
+    from: Iso,
+    /// Most first, at most 1,000.
+    edges: Vec<EdgeView>,
+}
+
+/// Who sent to whom, most first.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/topology",
+    operation_id = "get_topology",
+    params(WindowParams),
+    responses((status = 200, body = Topology)),
+)]
 async fn topology(
     State(app): State<App>,
     operator: SignedIn,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, ApiError> {
-    let window = window(&query)?;
+    uri: Uri,
+) -> Result<Json<Topology>, ApiError> {
+    let window = window(&pairs(uri.query())?)?;
     let edges = app.service.topology(operator.fleet(), window).await?;
-    let edges: Vec<Value> = edges.iter().map(edge_view).collect();
     let from_ms = u64::from(window.numbers.0) * window.span.ms();
-    Ok(Json(json!({ "from": Iso(from_ms), "edges": edges })))
+    Ok(Json(Topology {
+        from: Iso(from_ms),
+        edges: edges.iter().map(edge_view).collect(),
+    }))
 }
 
-/// GET /v1/operator/fleet-health: counts of everything, as they stand.
-async fn health(State(app): State<App>, operator: SignedIn) -> Result<Json<Value>, ApiError> {
+/// Counts of everything, as they stand.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// By name: agents by status, deliveries, dead letters and more.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    counts: BTreeMap<&'static str, u64>,
+}
+
+/// Counts of everything, as they stand.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/fleet-health",
+    operation_id = "get_fleet_health",
+    responses((status = 200, body = Health)),
+)]
+async fn health(State(app): State<App>, operator: SignedIn) -> Result<Json<Health>, ApiError> {
     let counts = app.service.fleet_counts(operator.fleet()).await?;
-    let counts: Map<String, Value> = counts
-        .into_iter()
-        .map(|(name, count)| (name.to_string(), count.into()))
-        .collect();
-    Ok(Json(json!({ "counts": counts })))
+    let counts = counts.into_iter().collect();
+    Ok(Json(Health { counts }))
 }

@@ -1,15 +1,16 @@
 //! Dead letters: looked at, handed out once more, thrown away.
 
-use std::collections::HashMap;
-
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::routing::{get, post};
-use serde_json::{Value, json};
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 
-use super::list::{ListQuery, number_of};
+use super::list::{ListParams, ListQuery, Paging, number_of};
 use super::{Given, SignedIn};
 use crate::api::fields::Fields;
+use crate::api::openapi::Routes;
 use crate::api::path::PathId;
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
@@ -22,37 +23,87 @@ const ID_MAX_BYTES: usize = 255;
 /// Ids in one request.
 const IDS_MAX: usize = 100;
 
-pub fn router() -> axum::Router<App> {
-    axum::Router::new()
-        .route("/v1/operator/dead-letters", get(list))
-        .route("/v1/operator/dead-letters/redrive", post(redrive))
-        .route("/v1/operator/dead-letters/purge", post(purge))
-        .route("/v1/operator/dead-letters/{id}", get(detail))
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(list))
+        .routes(routes!(redrive))
+        .routes(routes!(purge))
+        .routes(routes!(detail))
 }
 
-fn view(shown: &Shown) -> Value {
+/// A delivery that was given up after all retries.
+#[derive(Serialize, ToSchema)]
+struct LetterView {
+    id: String,
+    original_message_id: String,
+    original_delivery_id: String,
+    recipient_agent_id: String,
+    sender_agent_id: String,
+    conversation_id: String,
+    message_type: String,
+    retry_count: u32,
+    failure_reason: String,
+    dead_lettered_at: Iso,
+}
+
+fn view(shown: &Shown) -> LetterView {
     let letter = &shown.letter;
-    json!({
-        "id": id::from_number(PREFIX, shown.number),
-        "original_message_id": id::from_uuid("msg_", letter.message),
-        "original_delivery_id": id::delivery(letter.message, letter.recipient),
-        "recipient_agent_id": shown.recipient_id,
-        "sender_agent_id": shown.message.sender_id,
-        "conversation_id": shown.message.conversation_id,
-        "message_type": shown.message.message_type,
-        "retry_count": letter.retry_count,
-        "failure_reason": letter.failure_reason,
-        "dead_lettered_at": Iso(letter.at_ms),
-    })
+    LetterView {
+        id: id::from_number(PREFIX, shown.number),
+        original_message_id: id::from_uuid("msg_", letter.message),
+        original_delivery_id: id::delivery(letter.message, letter.recipient),
+        recipient_agent_id: shown.recipient_id.clone(),
+        sender_agent_id: shown.message.sender_id.clone(),
+        conversation_id: shown.message.conversation_id.clone(),
+        message_type: shown.message.message_type.clone(),
+        retry_count: letter.retry_count,
+        failure_reason: letter.failure_reason.clone(),
+        dead_lettered_at: Iso(letter.at_ms),
+    }
 }
 
-/// GET /v1/operator/dead-letters: newest first.
+/// Which dead letters; all filters must hold.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Filters {
+    recipient_agent_id: Option<String>,
+    sender_agent_id: Option<String>,
+    conversation_id: Option<String>,
+    message_type: Option<String>,
+    /// Part of the reason they were given up for.
+    reason: Option<String>,
+    /// Then or later.
+    #[param(rename = "dateFrom", format = DateTime)]
+    date_from: Option<String>,
+    /// Then or earlier.
+    #[param(rename = "dateTo", format = DateTime)]
+    date_to: Option<String>,
+}
+
+/// Dead letters.
+#[derive(Serialize, ToSchema)]
+struct LetterList {
+    dead_letters: Vec<LetterView>,
+    /// How many there are, without filters.
+    total: u64,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+/// Dead letters, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/dead-letters",
+    operation_id = "list_dead_letters",
+    params(ListParams, Filters),
+    responses((status = 200, body = LetterList)),
+)]
 async fn list(
     State(app): State<App>,
     operator: SignedIn,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, ApiError> {
-    let query = ListQuery::read(query)?;
+    query: ListQuery,
+) -> Result<Json<LetterList>, ApiError> {
     let before = query.cursor(|text| number_of(PREFIX, text))?;
     let filter = Filter {
         recipient: query.text("recipient_agent_id").map(str::to_string),
@@ -71,10 +122,11 @@ async fn list(
         })
         .await?;
     let next_cursor = page.next.map(|number| id::from_number(PREFIX, number));
-    let views = page.rows.iter().skip(query.skip()).map(view).collect();
-    let mut answer = query.answer("dead_letters", views, next_cursor);
-    answer["total"] = total.into();
-    Ok(Json(answer))
+    Ok(Json(LetterList {
+        dead_letters: page.rows.iter().skip(query.skip()).map(view).collect(),
+        total,
+        paging: query.paging(next_cursor),
+    }))
 }
 
 /// Which dead letters; what is not given does not matter.
@@ -131,39 +183,124 @@ impl Filter {
     }
 }
 
-/// GET /v1/operator/dead-letters/{id}
+/// A dead letter with what it says.
+#[derive(Serialize, ToSchema)]
+struct WholeLetter {
+    #[serde(flatten)]
+    letter: LetterView,
+    #[schema(value_type = Object)]
+    body: Value,
+    #[schema(value_type = Object)]
+    metadata: Value,
+}
+
+/// A dead letter.
+#[derive(Serialize, ToSchema)]
+struct OneLetter {
+    dead_letter: WholeLetter,
+}
+
+/// A dead letter with what it says.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/dead-letters/{id}",
+    operation_id = "get_dead_letter",
+    responses((status = 200, body = OneLetter)),
+)]
 async fn detail(
     State(app): State<App>,
     operator: SignedIn,
     letter_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<OneLetter>, ApiError> {
     let number = number_of(PREFIX, &letter_id.get()?).ok_or(Refusal::NotFound)?;
     let (shown, body) = app.service.dead_letter(operator.fleet(), number).await?;
-    let mut letter = view(&shown);
-    letter["body"] = serde_json::from_slice(&body).unwrap_or_default();
     let metadata = shown.message.metadata.as_deref().unwrap_or("{}");
-    letter["metadata"] = serde_json::from_str(metadata).unwrap_or_default();
-    Ok(Json(json!({ "dead_letter": letter })))
+    let dead_letter = WholeLetter {
+        letter: view(&shown),
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+        metadata: serde_json::from_str(metadata).unwrap_or_default(),
+    };
+    Ok(Json(OneLetter { dead_letter }))
 }
 
-/// POST /v1/operator/dead-letters/redrive
+/// Which dead letters: some, or all that the filters admit. Other fields are refused.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Letters {
+    /// These; or else `all`.
+    #[schema(max_items = 100)]
+    ids: Option<Vec<String>>,
+    /// All of them, or with filters all that they admit.
+    #[schema(default = false)]
+    all: Option<bool>,
+    #[schema(min_length = 1, max_length = 255)]
+    recipient_agent_id: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    sender_agent_id: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    conversation_id: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    message_type: Option<String>,
+    /// Part of the reason they were given up for.
+    #[schema(min_length = 1, max_length = 255)]
+    reason: Option<String>,
+    #[serde(rename = "dateFrom")]
+    date_from: Option<Iso>,
+    #[serde(rename = "dateTo")]
+    date_to: Option<Iso>,
+}
+
+/// Dead letters were handed out once more.
+#[derive(Serialize, ToSchema)]
+struct Redriven {
+    /// Always true.
+    ok: bool,
+    /// How many.
+    redriven: u64,
+}
+
+/// Hands dead letters out once more.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/dead-letters/redrive",
+    operation_id = "redrive_dead_letters",
+    request_body = Letters,
+    responses((status = 200, body = Redriven)),
+)]
 async fn redrive(
     State(app): State<App>,
     operator: SignedIn,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
-    let count = order(&app, &operator, Order::Redrive, given).await?;
-    Ok(Json(json!({ "ok": true, "redriven": count })))
+) -> Result<Json<Redriven>, ApiError> {
+    let redriven = order(&app, &operator, Order::Redrive, given).await?;
+    Ok(Json(Redriven { ok: true, redriven }))
 }
 
-/// POST /v1/operator/dead-letters/purge
+/// Dead letters were thrown away.
+#[derive(Serialize, ToSchema)]
+struct Purged {
+    /// Always true.
+    ok: bool,
+    /// How many.
+    purged: u64,
+}
+
+/// Throws dead letters away; the audit log keeps what happened.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/dead-letters/purge",
+    operation_id = "purge_dead_letters",
+    request_body = Letters,
+    responses((status = 200, body = Purged)),
+)]
 async fn purge(
     State(app): State<App>,
     operator: SignedIn,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
-    let count = order(&app, &operator, Order::Purge, given).await?;
-    Ok(Json(json!({ "ok": true, "purged": count })))
+) -> Result<Json<Purged>, ApiError> {
+    let purged = order(&app, &operator, Order::Purge, given).await?;
+    Ok(Json(Purged { ok: true, purged }))
 }
 
 async fn order(

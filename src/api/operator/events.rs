@@ -1,32 +1,64 @@
 //! What happened, and how things stand.
 
-use std::collections::HashMap;
-
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::routing::get;
-use serde_json::{Value, json};
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 
 use super::SignedIn;
-use super::agents::{agent_view, fleet_id};
-use super::audit::event_view;
-use super::list::{ListQuery, number_of};
+use super::agents::{AgentView, agent_view, fleet_id};
+use super::audit::{EventView, event_view};
+use super::list::{ListParams, ListQuery, Paging, number_of};
+use crate::api::openapi::Routes;
 use crate::api::{ApiError, App};
 use crate::service::events::{Filter, PublicEvent};
 
-pub fn router() -> axum::Router<App> {
-    axum::Router::new()
-        .route("/v1/operator/events", get(list))
-        .route("/v1/operator/overview", get(overview))
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(list))
+        .routes(routes!(overview))
 }
 
-/// GET /v1/operator/events: newest first.
+/// Which events.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Filters {
+    /// A type, such as `message.queued`, or the part of it before the dot.
+    r#type: Option<String>,
+    actor_id: Option<String>,
+    resource_id: Option<String>,
+    conversation_id: Option<String>,
+    /// Then or later.
+    #[param(rename = "dateFrom", format = DateTime)]
+    date_from: Option<String>,
+    /// Then or earlier.
+    #[param(rename = "dateTo", format = DateTime)]
+    date_to: Option<String>,
+}
+
+/// Events.
+#[derive(Serialize, ToSchema)]
+struct EventList {
+    events: Vec<EventView>,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+/// What happened, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/events",
+    operation_id = "list_events",
+    params(ListParams, Filters),
+    responses((status = 200, body = EventList)),
+)]
 async fn list(
     State(app): State<App>,
     operator: SignedIn,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, ApiError> {
-    let query = ListQuery::read(query)?;
+    query: ListQuery,
+) -> Result<Json<EventList>, ApiError> {
     let before = query.cursor(|text| number_of("evt_", text))?;
     let (from_ms, to_ms) = (query.time("dateFrom")?, query.time("dateTo")?);
     let is = |name: &str, value: Option<&str>| {
@@ -58,27 +90,48 @@ async fn list(
         .events(operator.fleet(), &tags, before, wants, wanted)
         .await?;
     let next_cursor = page.next.map(|seq| crate::id::from_number("evt_", seq));
-    let views = page.rows.iter().skip(skip).map(event_view).collect();
-    Ok(Json(query.answer("events", views, next_cursor)))
+    Ok(Json(EventList {
+        events: page.rows.iter().skip(skip).map(event_view).collect(),
+        paging: query.paging(next_cursor),
+    }))
 }
 
-/// GET /v1/operator/overview
-async fn overview(State(app): State<App>, operator: SignedIn) -> Result<Json<Value>, ApiError> {
+/// How things stand.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Overview {
+    /// The 10 newest.
+    agents: Vec<AgentView>,
+    pending_approvals: u64,
+    queued_messages: u64,
+    dead_letter_count: u64,
+    quarantined_agent_count: u64,
+    #[serde(rename = "rateLimitViolationsLast24h")]
+    rate_violations: u64,
+    /// The 20 newest.
+    recent_events: Vec<EventView>,
+}
+
+/// How things stand.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/overview",
+    operation_id = "get_overview",
+    responses((status = 200, body = Overview)),
+)]
+async fn overview(State(app): State<App>, operator: SignedIn) -> Result<Json<Overview>, ApiError> {
     let overview = app.service.overview(operator.fleet()).await?;
     let fleet_id = fleet_id(&app.service.view(), operator.fleet())?;
-    let agents: Vec<Value> = overview
-        .agents
-        .iter()
-        .map(|(agent, live)| agent_view(&fleet_id, agent, live))
-        .collect();
-    let events: Vec<Value> = overview.events.iter().map(event_view).collect();
-    Ok(Json(json!({
-        "agents": agents,
-        "pendingApprovals": overview.pending_approvals,
-        "queuedMessages": overview.queued,
-        "deadLetterCount": overview.dead_letters,
-        "quarantinedAgentCount": overview.quarantined,
-        "rateLimitViolationsLast24h": overview.rate_violations,
-        "recentEvents": events,
-    })))
+    let agents = overview.agents.iter();
+    Ok(Json(Overview {
+        agents: agents
+            .map(|(agent, live)| agent_view(&fleet_id, agent, live))
+            .collect(),
+        pending_approvals: overview.pending_approvals,
+        queued_messages: overview.queued,
+        dead_letter_count: overview.dead_letters,
+        quarantined_agent_count: overview.quarantined,
+        rate_violations: overview.rate_violations,
+        recent_events: overview.events.iter().map(event_view).collect(),
+    }))
 }

@@ -3,9 +3,14 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use serde_json::{Value, json};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::fields::Invalid;
+use crate::api::query::pairs;
+use crate::api::{ApiError, App};
 use crate::clock::parse_iso;
 
 /// Rows that a page may lie behind; a cursor goes on from anywhere.
@@ -18,6 +23,40 @@ pub struct ListQuery {
     pub limit: usize,
     /// Which page, from 1.
     pub page: usize,
+}
+
+/// What the description says of it; each list adds its own filters.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what `ListQuery` reads")]
+pub struct ListParams {
+    /// Rows wanted.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u32>,
+    /// Which page; `page` times `limit` is at most 10,000.
+    #[param(minimum = 1, maximum = 10_000, default = 1)]
+    page: Option<u32>,
+    /// The `next_cursor` of an answer, in place of a page.
+    cursor: Option<String>,
+}
+
+/// Where a list stands; part of its answer.
+#[derive(Serialize, ToSchema)]
+pub struct Paging {
+    /// Which page this is.
+    page: usize,
+    /// Rows wanted.
+    limit: usize,
+    /// What to go on with; null at the end.
+    next_cursor: Option<String>,
+}
+
+impl FromRequestParts<App> for ListQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        Ok(ListQuery::read(pairs(parts.uri.query())?)?)
+    }
 }
 
 impl ListQuery {
@@ -82,9 +121,13 @@ impl ListQuery {
         }
     }
 
-    /// The answer: rows under their name, and where to go on.
-    pub fn answer(&self, name: &str, rows: Vec<Value>, next_cursor: Option<String>) -> Value {
-        json!({ name: rows, "page": self.page, "limit": self.limit, "next_cursor": next_cursor })
+    /// Where the answer stands.
+    pub fn paging(&self, next_cursor: Option<String>) -> Paging {
+        Paging {
+            page: self.page,
+            limit: self.limit,
+            next_cursor,
+        }
     }
 }
 

@@ -1,24 +1,28 @@
 //! Messages that operators send, look at, take back and send on; and the rooms they may send to.
 
-use std::collections::HashMap;
-
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::routing::{get, post};
 use ekho_storage::tables::message::{Message, Priority, Recipient};
-use serde_json::{Value, json};
+use ekho_storage::tables::room::Room;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+use utoipa_axum::routes;
 
-use super::list::ListQuery;
-use super::{Given, SignedIn, done};
+use super::list::{ListParams, ListQuery, Paging};
+use super::{Done, Given, SignedIn, done};
 use crate::api::agent::ID_MAX_BYTES;
 use crate::api::agent::messages::{
-    TTL_MAX_SECONDS, checked_key, message_uuid, sent_body, status_body,
+    DeliveryView, SentView, TTL_MAX_SECONDS, checked_key, message_status, message_uuid, sent_view,
+    status_view,
 };
+use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
+use crate::api::openapi::Routes;
 use crate::api::path::PathId;
-use crate::api::words::{MESSAGE_TYPES, PRIORITIES};
+use crate::api::words::{self, MESSAGE_TYPES, PRIORITIES};
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
@@ -31,56 +35,134 @@ const TEXT_MAX_CHARS: usize = 8000;
 /// How long an operator's message is worth something, unless it says so.
 const TTL_SECONDS: u64 = TTL_MAX_SECONDS;
 
-pub fn router() -> axum::Router<App> {
-    axum::Router::new()
-        .route("/v1/operator/messages", post(send))
-        .route("/v1/operator/messages/{id}", get(detail))
-        .route("/v1/operator/messages/{id}/cancel", post(cancel))
-        .route("/v1/operator/messages/{id}/redirect", post(redirect))
-        .route("/v1/operator/agents/{id}/redirect", post(redirect_inbox))
-        .route("/v1/operator/rooms", get(rooms))
-}
-
-/// A message as operators see it.
-pub fn message_view(message: &Message, body: &[u8]) -> Value {
-    let mut view = message_head(message);
-    let metadata = message.metadata.as_deref();
-    view["body"] = serde_json::from_slice(body).unwrap_or_default();
-    view["metadata"] = metadata
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    view
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(send))
+        .routes(routes!(detail))
+        .routes(routes!(cancel))
+        .routes(routes!(redirect))
+        .routes(routes!(redirect_inbox))
+        .routes(routes!(rooms))
 }
 
 /// A message without what it says.
-pub fn message_head(message: &Message) -> Value {
+#[derive(Serialize, ToSchema)]
+pub struct MessageHead {
+    id: String,
+    /// `agent` or `operator`.
+    sender_kind: &'static str,
+    sender_id: String,
+    /// `agent`, `group` or `broadcast`.
+    recipient_kind: &'static str,
+    recipient_id: Option<String>,
+    message_type: String,
+    #[schema(schema_with = words::priority)]
+    priority: &'static str,
+    conversation_id: String,
+    correlation_id: String,
+    created_at: Iso,
+    deadline_at: Iso,
+}
+
+/// A message as operators see it.
+#[derive(Serialize, ToSchema)]
+pub struct MessageView {
+    #[serde(flatten)]
+    head: MessageHead,
+    #[schema(value_type = Object)]
+    body: Value,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+}
+
+/// A message as operators see it.
+pub fn message_view(message: &Message, body: &[u8]) -> MessageView {
+    let metadata = message.metadata.as_deref();
+    MessageView {
+        head: message_head(message),
+        body: serde_json::from_slice(body).unwrap_or_default(),
+        metadata: metadata.and_then(|text| serde_json::from_str(text).ok()),
+    }
+}
+
+/// A message without what it says.
+pub fn message_head(message: &Message) -> MessageHead {
     let (kind, recipient) = match &message.recipient {
         Recipient::Agent(id) => ("agent", Some(id)),
         Recipient::Group(id) => ("group", Some(id)),
         Recipient::Broadcast => ("broadcast", None),
     };
-    json!({
-        "id": id::from_uuid("msg_", message.uuid),
-        "sender_kind": message.sender_kind(),
-        "sender_id": message.sender_id,
-        "recipient_kind": kind,
-        "recipient_id": recipient,
-        "message_type": message.message_type,
-        "priority": message.priority.as_str(),
-        "conversation_id": message.conversation_id,
-        "correlation_id": message.correlation_id,
-        "created_at": Iso(message.created_ms),
-        "deadline_at": Iso(message.deadline_ms),
-    })
+    MessageHead {
+        id: id::from_uuid("msg_", message.uuid),
+        sender_kind: message.sender_kind(),
+        sender_id: message.sender_id.clone(),
+        recipient_kind: kind,
+        recipient_id: recipient.cloned(),
+        message_type: message.message_type.clone(),
+        priority: message.priority.as_str(),
+        conversation_id: message.conversation_id.clone(),
+        correlation_id: message.correlation_id.clone(),
+        created_at: Iso(message.created_ms),
+        deadline_at: Iso(message.deadline_ms),
+    }
 }
 
-/// POST /v1/operator/messages
+/// A message of an operator; exactly one of `recipient_agent_id` and `room_id`.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct NewOperatorMessage {
+    #[schema(min_length = 1, max_length = 255)]
+    recipient_agent_id: Option<String>,
+    /// Then the conversation is the room's.
+    #[schema(min_length = 1, max_length = 255)]
+    room_id: Option<String>,
+    /// Agents get it as the body `{"text": ...}`. At most 8,000 characters.
+    #[schema(min_length = 1, max_length = 8000)]
+    text: String,
+    /// By default `direct`.
+    #[schema(schema_with = words::message_type, required = false)]
+    message_type: String,
+    /// By default `normal`.
+    #[schema(schema_with = words::priority, required = false)]
+    priority: String,
+    #[schema(minimum = 1, maximum = 86400, default = 86400)]
+    ttl_seconds: Option<u64>,
+    /// By default a new one.
+    #[schema(min_length = 1, max_length = 255)]
+    conversation_id: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    correlation_id: Option<String>,
+    /// Up to 64 KiB.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+}
+
+/// A message of an operator was accepted.
+#[derive(Serialize, ToSchema)]
+struct SentByOperator {
+    #[serde(flatten)]
+    sent: SentView,
+    conversation_id: String,
+}
+
+/// Sends a message to an agent or a room.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/messages",
+    operation_id = "send_operator_message",
+    request_body = NewOperatorMessage,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body sends no second message.")),
+    responses((status = 200, body = SentByOperator)),
+    extensions(("x-codes" = json!([
+        Code::UnknownRecipient, Code::IdempotencyConflict, Code::TooManyRecipients
+    ]))),
+)]
 async fn send(
     State(app): State<App>,
     operator: SignedIn,
     headers: HeaderMap,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<SentByOperator>, ApiError> {
     let mut fields = given.fields()?;
     let mut message = read_message(&mut fields);
     fields.finish()?;
@@ -99,9 +181,10 @@ async fn send(
         .service
         .send_for_operator(&operator.caller, message)
         .await?;
-    let mut body = sent_body(&sent);
-    body.insert("conversation_id".into(), conversation_id.into());
-    Ok(Json(Value::Object(body)))
+    Ok(Json(SentByOperator {
+        sent: sent_view(&sent),
+        conversation_id,
+    }))
 }
 
 fn read_message(fields: &mut Fields<'_>) -> NewMessage {
@@ -148,43 +231,97 @@ fn read_message(fields: &mut Fields<'_>) -> NewMessage {
     }
 }
 
-/// GET /v1/operator/messages/{id}
+/// A message, and what became of it.
+#[derive(Serialize, ToSchema)]
+struct MessageDetail {
+    message: MessageView,
+    #[schema(schema_with = message_status)]
+    status: &'static str,
+    deliveries: Vec<DeliveryView>,
+}
+
+/// A message, and what became of it.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/messages/{id}",
+    operation_id = "get_message_as_operator",
+    responses((status = 200, body = MessageDetail)),
+)]
 async fn detail(
     State(app): State<App>,
     operator: SignedIn,
     message_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<MessageDetail>, ApiError> {
     let uuid = message_uuid(&message_id.get()?)?;
     let (found, body) = app.service.any_message(operator.fleet(), uuid).await?;
-    let mut status = status_body(&found);
-    Ok(Json(json!({
-        "message": message_view(&found.message, &body),
-        "status": status["status"].take(),
-        "deliveries": status["deliveries"].take(),
-    })))
+    let status = status_view(&found);
+    Ok(Json(MessageDetail {
+        message: message_view(&found.message, &body),
+        status: status.status,
+        deliveries: status.deliveries,
+    }))
 }
 
-/// POST /v1/operator/messages/{id}/cancel: takes a message back where it was not handed out yet.
+/// A message was taken back.
+#[derive(Serialize, ToSchema)]
+struct CancelledByOperator {
+    /// Always true.
+    ok: bool,
+    cancelled_deliveries: u64,
+}
+
+/// Takes a message back where it was not handed out yet.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/messages/{id}/cancel",
+    operation_id = "cancel_message_as_operator",
+    responses((status = 200, body = CancelledByOperator)),
+    extensions(("x-codes" = json!([Code::Conflict]))),
+)]
 async fn cancel(
     State(app): State<App>,
     operator: SignedIn,
     message_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<CancelledByOperator>, ApiError> {
     let message = message_uuid(&message_id.get()?)?;
     let request = OperatorRequest::Cancel { message };
     match app.service.order(&operator.caller, request).await? {
-        Outcome::Updated(count) => Ok(Json(json!({ "ok": true, "cancelled_deliveries": count }))),
+        Outcome::Updated(cancelled_deliveries) => Ok(Json(CancelledByOperator {
+            ok: true,
+            cancelled_deliveries,
+        })),
         outcome => Err(ServiceError::unexpected(&outcome).into()),
     }
 }
 
-/// POST /v1/operator/messages/{id}/redirect: sends a message on to another agent.
+/// Where a message is to go.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Redirect {
+    #[schema(min_length = 1, max_length = 255)]
+    to_agent_id: String,
+    #[schema(min_length = 1, max_length = 1000)]
+    reason: String,
+    /// Needed where the message has several recipients.
+    #[schema(min_length = 1, max_length = 255)]
+    from_agent_id: Option<String>,
+}
+
+/// Sends a message on to another agent.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/messages/{id}/redirect",
+    operation_id = "redirect_message",
+    request_body = Redirect,
+    responses((status = 200, body = Done)),
+    extensions(("x-codes" = json!([Code::Conflict, Code::UnknownRecipient]))),
+)]
 async fn redirect(
     State(app): State<App>,
     operator: SignedIn,
     message_id: PathId,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let uuid = message_uuid(&message_id.get()?)?;
     let mut fields = given.fields()?;
     let from = fields.optional_text("from_agent_id", ID_MAX_BYTES);
@@ -197,32 +334,95 @@ async fn redirect(
     Ok(done())
 }
 
-/// POST /v1/operator/agents/{id}/redirect: sends everything on that waits for an agent.
+/// Where what waits for an agent is to go.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct InboxRedirect {
+    #[schema(min_length = 1, max_length = 255)]
+    to_agent_id: String,
+    #[schema(min_length = 1, max_length = 1000)]
+    reason: String,
+}
+
+/// Messages were sent on.
+#[derive(Serialize, ToSchema)]
+struct Redirected {
+    /// Always true.
+    ok: bool,
+    /// How many.
+    redirected: u64,
+}
+
+/// Sends everything on that waits for an agent.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/agents/{id}/redirect",
+    operation_id = "redirect_inbox",
+    request_body = InboxRedirect,
+    responses((status = 200, body = Redirected)),
+    extensions(("x-codes" = json!([Code::Conflict, Code::UnknownRecipient]))),
+)]
 async fn redirect_inbox(
     State(app): State<App>,
     operator: SignedIn,
     agent_id: PathId,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Redirected>, ApiError> {
     let from = agent_id.get()?;
     let mut fields = given.fields()?;
     let to = fields.text("to_agent_id", ID_MAX_BYTES);
     let reason = fields.text("reason", 1000);
     fields.finish()?;
-    let count = app
+    let redirected = app
         .service
         .redirect_inbox(&operator.caller, &from, &to, &reason)
         .await?;
-    Ok(Json(json!({ "ok": true, "redirected": count })))
+    Ok(Json(Redirected {
+        ok: true,
+        redirected,
+    }))
 }
 
-/// GET /v1/operator/rooms: in the order in which they were made.
+/// A room.
+#[derive(Serialize, ToSchema)]
+struct RoomView {
+    id: String,
+    name: String,
+    /// Ids of agents.
+    members: Vec<String>,
+    created_at: Iso,
+}
+
+/// Rooms.
+#[derive(Serialize, ToSchema)]
+struct RoomList {
+    rooms: Vec<RoomView>,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+fn room_view((room, members): &(Room, Vec<String>)) -> RoomView {
+    RoomView {
+        id: room.id.clone(),
+        name: room.name.clone(),
+        members: members.clone(),
+        created_at: Iso(room.created_ms),
+    }
+}
+
+/// Rooms, in the order in which they were made.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/rooms",
+    operation_id = "list_rooms",
+    params(ListParams),
+    responses((status = 200, body = RoomList)),
+)]
 async fn rooms(
     State(app): State<App>,
     operator: SignedIn,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, ApiError> {
-    let query = ListQuery::read(query)?;
+    query: ListQuery,
+) -> Result<Json<RoomList>, ApiError> {
     let after = query.cursor(|text| (text.len() <= ID_MAX_BYTES).then(|| text.to_string()))?;
     let wants = query.skip() + query.limit;
     let found = app
@@ -234,17 +434,8 @@ async fn rooms(
         .last()
         .filter(|_| full)
         .map(|(room, _)| room.id.clone());
-    let views = found
-        .iter()
-        .skip(query.skip())
-        .map(|(room, members)| {
-            json!({
-                "id": room.id,
-                "name": room.name,
-                "members": members,
-                "created_at": Iso(room.created_ms),
-            })
-        })
-        .collect();
-    Ok(Json(query.answer("rooms", views, next_cursor)))
+    Ok(Json(RoomList {
+        rooms: found.iter().skip(query.skip()).map(room_view).collect(),
+        paging: query.paging(next_cursor),
+    }))
 }

@@ -4,13 +4,18 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ekho_storage::tables::operator::{Operator, Role, Scope};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
+use utoipa_axum::routes;
 
-use super::session::{read_password, sessions_of};
-use super::{Given, SignedIn, done};
+use super::session::{SessionList, read_password, sessions_of};
+use super::{Done, Given, SignedIn, done};
+use crate::api::code::Code;
 use crate::api::fields::Invalid;
-use crate::api::path::PathId;
-use crate::api::{ApiError, App};
+use crate::api::openapi::Routes;
+use crate::api::path::{PathId, PathIds};
+use crate::api::{ApiError, App, words};
 use crate::clock::Iso;
 use crate::machine::access::Need;
 use crate::machine::command::OperatorRequest;
@@ -21,48 +26,129 @@ const ROLES: [(&str, Role); 3] = [
     ("viewer", Role::Viewer),
 ];
 
-fn view(operator: &Operator) -> Value {
-    json!({
-        "id": operator.id,
-        "email": operator.email,
-        "role": operator.role.as_str(),
-        "created_at": Iso(operator.created_ms),
-    })
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(list, create))
+        .routes(routes!(change, delete))
+        .routes(routes!(sessions))
+        .routes(routes!(end_session))
 }
 
-/// GET /v1/operator/operators
-pub async fn list(State(app): State<App>, operator: SignedIn) -> Result<Json<Value>, ApiError> {
+/// Describes a role.
+pub fn role() -> Object {
+    words::choice(&ROLES)
+}
+
+/// An operator.
+#[derive(Serialize, ToSchema)]
+struct OperatorView {
+    id: String,
+    email: String,
+    #[schema(schema_with = role)]
+    role: &'static str,
+    created_at: Iso,
+}
+
+/// All operators of the fleet.
+#[derive(Serialize, ToSchema)]
+struct OperatorList {
+    operators: Vec<OperatorView>,
+}
+
+fn view(operator: &Operator) -> OperatorView {
+    OperatorView {
+        id: operator.id.clone(),
+        email: operator.email.clone(),
+        role: operator.role.as_str(),
+        created_at: Iso(operator.created_ms),
+    }
+}
+
+/// All operators of the fleet.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/operators",
+    operation_id = "list_operators",
+    responses((status = 200, body = OperatorList)),
+)]
+async fn list(State(app): State<App>, operator: SignedIn) -> Result<Json<OperatorList>, ApiError> {
     let operators = app.service.operators(operator.fleet()).await?;
-    let views: Vec<Value> = operators.iter().map(view).collect();
-    Ok(Json(json!({ "operators": views })))
+    let operators = operators.iter().map(view).collect();
+    Ok(Json(OperatorList { operators }))
 }
 
-/// POST /v1/operator/operators
-pub async fn create(
+/// An operator to be.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct NewOperator {
+    /// The case of letters does not count.
+    #[schema(min_length = 1, max_length = 255)]
+    email: String,
+    #[schema(min_length = 8, max_length = 1024)]
+    password: String,
+    #[schema(schema_with = role)]
+    role: String,
+}
+
+/// An operator was made.
+#[derive(Serialize, ToSchema)]
+struct OperatorMade {
+    operator_id: String,
+}
+
+/// Makes an operator.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/operators",
+    operation_id = "create_operator",
+    request_body = NewOperator,
+    responses((status = 201, body = OperatorMade)),
+    extensions(("x-codes" = json!([Code::Conflict, Code::LimitReached]))),
+)]
+async fn create(
     State(app): State<App>,
     operator: SignedIn,
     given: Given,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<OperatorMade>), ApiError> {
     let mut fields = given.fields()?;
     let email = fields.text("email", 255);
     let role = fields.choice("role", &ROLES, None);
     let password = read_password(&mut fields, "password");
     fields.finish()?;
     let role = role.ok_or_else(|| Invalid::field("role", "required"))?;
-    let id = app
+    let operator_id = app
         .service
         .create_operator(&operator.caller, &email, password, role)
         .await?;
-    Ok((StatusCode::CREATED, Json(json!({ "operator_id": id }))))
+    Ok((StatusCode::CREATED, Json(OperatorMade { operator_id })))
 }
 
-/// PUT /v1/operator/operators/{id}: what is given changes.
-pub async fn change(
+/// What is to change of an operator.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct OperatorChange {
+    #[schema(schema_with = role, required = false)]
+    role: String,
+    /// A new one ends their logins.
+    #[schema(min_length = 8, max_length = 1024)]
+    password: Option<String>,
+}
+
+/// Changes an operator: what is given changes.
+#[utoipa::path(
+    put,
+    path = "/v1/operator/operators/{id}",
+    operation_id = "change_operator",
+    request_body = OperatorChange,
+    responses((status = 200, body = Done)),
+    extensions(("x-codes" = json!([Code::Conflict]))),
+)]
+async fn change(
     State(app): State<App>,
     operator: SignedIn,
     operator_id: PathId,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let operator_id = operator_id.get()?;
     let mut fields = given.fields()?;
     let role = match fields.has("role") {
@@ -80,35 +166,55 @@ pub async fn change(
     Ok(done())
 }
 
-/// DELETE /v1/operator/operators/{id}
-pub async fn delete(
+/// Removes an operator; their sessions and API tokens end.
+#[utoipa::path(
+    delete,
+    path = "/v1/operator/operators/{id}",
+    operation_id = "delete_operator",
+    responses((status = 200, body = Done)),
+    extensions(("x-codes" = json!([Code::Conflict]))),
+)]
+async fn delete(
     State(app): State<App>,
     operator: SignedIn,
     operator_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let operator_id = operator_id.get()?;
     let request = OperatorRequest::DeleteOperator { operator_id };
     app.service.order(&operator.caller, request).await?;
     Ok(done())
 }
 
-/// GET /v1/operator/operators/{id}/sessions
-pub async fn sessions(
+/// An operator's sessions and API tokens, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/operators/{id}/sessions",
+    operation_id = "list_sessions_of_operator",
+    responses((status = 200, body = SessionList)),
+)]
+async fn sessions(
     State(app): State<App>,
     operator: SignedIn,
     operator_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<SessionList>, ApiError> {
     let needs = Need::Scope(Scope::Operators);
     operator.caller.principal.require(needs)?;
     sessions_of(&app, &operator, &operator_id.get()?).await
 }
 
-/// DELETE /v1/operator/operators/{id}/sessions/{session}
-pub async fn end_session(
+/// Ends a session or an API token of an operator.
+#[utoipa::path(
+    delete,
+    path = "/v1/operator/operators/{id}/sessions/{session}",
+    operation_id = "end_session_of_operator",
+    responses((status = 200, body = Done)),
+)]
+async fn end_session(
     State(app): State<App>,
     operator: SignedIn,
-    axum::extract::Path((operator_id, session_id)): axum::extract::Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+    ids: PathIds,
+) -> Result<Json<Done>, ApiError> {
+    let [operator_id, session_id] = ids.get()?;
     let request = OperatorRequest::EndSession {
         operator_id: Some(operator_id),
         session_id,

@@ -3,15 +3,20 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use ekho_storage::tables::message::Priority;
 use ekho_storage::tables::policy::{Action, Conditions, Draft, Policy};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::Schema;
+use utoipa_axum::routes;
 
-use super::{Given, SignedIn, done};
+use super::{Done, Given, SignedIn, done};
+use crate::api::code::Code;
 use crate::api::fields::Fields;
+use crate::api::openapi::Routes;
 use crate::api::path::PathId;
-use crate::api::words::PRIORITIES;
+use crate::api::words::{self, PRIORITIES};
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::machine::command::OperatorRequest;
@@ -22,16 +27,105 @@ use crate::machine::policy::{self, Match, Question};
 const VALUES_MAX: usize = 1000;
 const ID_MAX_BYTES: usize = 255;
 
-pub fn router() -> axum::Router<App> {
-    axum::Router::new()
-        .route("/v1/operator/policies", get(list).post(create))
-        .route("/v1/operator/policies/preview", post(preview))
-        .route(
-            "/v1/operator/policies/{id}",
-            get(detail).put(change).delete(delete),
-        )
-        .route("/v1/operator/policies/{id}/versions", get(versions))
-        .route("/v1/operator/policies/{id}/rollback", post(roll_back))
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(list, create))
+        .routes(routes!(preview))
+        .routes(routes!(detail, change, delete))
+        .routes(routes!(versions))
+        .routes(routes!(roll_back))
+}
+
+/// Whom a policy concerns.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes what is read")]
+enum ScopeKind {
+    Fleet,
+    Agent,
+}
+
+/// A policy.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct PolicyDraft {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    scope_kind: ScopeKind,
+    /// With `agent`: only messages from or to that one.
+    #[schema(min_length = 1, max_length = 255)]
+    scope_id: Option<String>,
+    rule: Rule,
+    #[schema(default = true)]
+    enabled: Option<bool>,
+    /// It decides nothing; what it would have denied is recorded.
+    #[schema(default = false)]
+    dry_run: Option<bool>,
+    /// Lower ones are looked at first.
+    #[schema(minimum = 0, maximum = 1_000_000, default = 100)]
+    priority: Option<u32>,
+}
+
+/// What a policy says.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Rule {
+    action: RuleAction,
+    conditions: Option<RuleConditions>,
+}
+
+/// What a policy does.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "describes what is read")]
+enum RuleAction {
+    Allow,
+    Deny,
+}
+
+/// A value, or a list of which one has to fit.
+fn one_or_many() -> Schema {
+    words::one_or_many(words::text(ID_MAX_BYTES), VALUES_MAX)
+}
+
+/// The same of priorities.
+fn priorities() -> Schema {
+    words::one_or_many(words::priority(), VALUES_MAX)
+}
+
+/// All that are given must hold. Other fields are refused.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "describes what is read")]
+struct RuleConditions {
+    #[schema(schema_with = one_or_many, required = false)]
+    sender_agent_id: String,
+    #[schema(schema_with = one_or_many, required = false)]
+    recipient_agent_id: String,
+    #[schema(schema_with = one_or_many, required = false)]
+    message_type: String,
+    #[schema(schema_with = priorities, required = false)]
+    priority: String,
+}
+
+/// A policy as it is stored.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is answered")]
+struct PolicyView {
+    id: String,
+    name: String,
+    scope_kind: ScopeKind,
+    scope_id: Option<String>,
+    rule: Rule,
+    enabled: bool,
+    dry_run: bool,
+    priority: u32,
+    /// Counts the changes.
+    version: u32,
+    created_at: Iso,
+    updated_at: Iso,
+    /// Id of the operator.
+    updated_by: String,
 }
 
 fn view(policy: &Policy) -> Value {
@@ -110,33 +204,77 @@ fn read_conditions(fields: &mut Fields<'_>) -> Conditions {
     conditions
 }
 
-/// GET /v1/operator/policies: in the order in which they are looked at.
-pub async fn list(State(app): State<App>, operator: SignedIn) -> Result<Json<Value>, ApiError> {
-    let policies = app.service.policies(operator.fleet()).await?;
-    let views: Vec<Value> = policies.iter().map(view).collect();
-    Ok(Json(json!({ "policies": views, "total": views.len() })))
+/// All policies.
+#[derive(Serialize, ToSchema)]
+struct PolicyList {
+    #[schema(value_type = Vec<PolicyView>)]
+    policies: Vec<Value>,
+    total: usize,
 }
 
-/// GET /v1/operator/policies/{id}
-pub async fn detail(
+/// All policies, in the order in which they are looked at.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/policies",
+    operation_id = "list_policies",
+    responses((status = 200, body = PolicyList)),
+)]
+async fn list(State(app): State<App>, operator: SignedIn) -> Result<Json<PolicyList>, ApiError> {
+    let policies = app.service.policies(operator.fleet()).await?;
+    Ok(Json(PolicyList {
+        policies: policies.iter().map(view).collect(),
+        total: policies.len(),
+    }))
+}
+
+/// One policy.
+#[derive(Serialize, ToSchema)]
+struct OnePolicy {
+    #[schema(value_type = PolicyView)]
+    policy: Value,
+}
+
+/// One policy.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/policies/{id}",
+    operation_id = "get_policy",
+    responses((status = 200, body = OnePolicy)),
+)]
+async fn detail(
     State(app): State<App>,
     operator: SignedIn,
     policy_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<OnePolicy>, ApiError> {
     let policy_id = policy_id.get()?;
     let policies = app.service.policies(operator.fleet()).await?;
     let found = policies.iter().find(|policy| policy.id == policy_id);
-    Ok(Json(
-        json!({ "policy": view(found.ok_or(Refusal::NotFound)?) }),
-    ))
+    Ok(Json(OnePolicy {
+        policy: view(found.ok_or(Refusal::NotFound)?),
+    }))
 }
 
-/// POST /v1/operator/policies
-pub async fn create(
+/// A policy was made.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PolicyMade {
+    policy_id: String,
+}
+
+/// Makes a policy. When it is answered, no node accepts a message that breaks it.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/policies",
+    operation_id = "create_policy",
+    request_body = PolicyDraft,
+    responses((status = 201, body = PolicyMade)),
+    extensions(("x-codes" = json!([Code::LimitReached]))),
+)]
+async fn create(
     State(app): State<App>,
     operator: SignedIn,
     given: Given,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<PolicyMade>), ApiError> {
     let mut fields = given.fields()?;
     let draft = read_draft(&mut fields);
     fields.finish()?;
@@ -147,16 +285,23 @@ pub async fn create(
         is_new: true,
     };
     app.service.order(&operator.caller, request).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "policyId": policy_id }))))
+    Ok((StatusCode::CREATED, Json(PolicyMade { policy_id })))
 }
 
-/// PUT /v1/operator/policies/{id}
-pub async fn change(
+/// Makes a policy anew, whole: what is left out has its default again.
+#[utoipa::path(
+    put,
+    path = "/v1/operator/policies/{id}",
+    operation_id = "change_policy",
+    request_body = PolicyDraft,
+    responses((status = 200, body = Done)),
+)]
+async fn change(
     State(app): State<App>,
     operator: SignedIn,
     policy_id: PathId,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let policy_id = policy_id.get()?;
     let mut fields = given.fields()?;
     let draft = read_draft(&mut fields);
@@ -170,40 +315,75 @@ pub async fn change(
     Ok(done())
 }
 
-/// DELETE /v1/operator/policies/{id}
-pub async fn delete(
+/// Removes a policy.
+#[utoipa::path(
+    delete,
+    path = "/v1/operator/policies/{id}",
+    operation_id = "delete_policy",
+    responses((status = 200, body = Done)),
+)]
+async fn delete(
     State(app): State<App>,
     operator: SignedIn,
     policy_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let policy_id = policy_id.get()?;
     let request = OperatorRequest::DeletePolicy { policy_id };
     app.service.order(&operator.caller, request).await?;
     Ok(done())
 }
 
-/// GET /v1/operator/policies/{id}/versions: newest first.
-pub async fn versions(
+/// What a policy said, newest first.
+#[derive(Serialize, ToSchema)]
+struct Versions {
+    /// The last 50.
+    #[schema(value_type = Vec<PolicyView>)]
+    versions: Vec<Value>,
+}
+
+/// What a policy said, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/policies/{id}/versions",
+    operation_id = "list_policy_versions",
+    responses((status = 200, body = Versions)),
+)]
+async fn versions(
     State(app): State<App>,
     operator: SignedIn,
     policy_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Versions>, ApiError> {
     let fleet = operator.fleet();
     let versions = app
         .service
         .policy_versions(fleet, &policy_id.get()?)
         .await?;
-    let views: Vec<Value> = versions.iter().map(view).collect();
-    Ok(Json(json!({ "versions": views })))
+    let versions = versions.iter().map(view).collect();
+    Ok(Json(Versions { versions }))
 }
 
-/// POST /v1/operator/policies/{id}/rollback
-pub async fn roll_back(
+/// Which version is to be the newest.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Rollback {
+    #[schema(minimum = 1)]
+    version: u32,
+}
+
+/// Makes what a version said the newest version.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/policies/{id}/rollback",
+    operation_id = "roll_back_policy",
+    request_body = Rollback,
+    responses((status = 200, body = Done)),
+)]
+async fn roll_back(
     State(app): State<App>,
     operator: SignedIn,
     policy_id: PathId,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let policy_id = policy_id.get()?;
     let mut fields = given.fields()?;
     let version = fields.number("version", 1..=u64::from(u32::MAX));
@@ -219,12 +399,58 @@ pub async fn roll_back(
     Ok(done())
 }
 
-/// POST /v1/operator/policies/preview: which policy would decide about a message, and why.
-pub async fn preview(
+/// A message that nobody sent.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Hypothetical {
+    #[schema(min_length = 1, max_length = 255)]
+    sender_agent_id: String,
+    #[schema(min_length = 1, max_length = 255)]
+    recipient_agent_id: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    message_type: String,
+    /// By default `normal`.
+    #[schema(schema_with = words::priority, required = false)]
+    priority: String,
+}
+
+/// What policies say of a message.
+#[derive(Serialize, ToSchema)]
+struct Preview {
+    allowed: bool,
+    /// Null: none matched, the message is allowed.
+    #[schema(value_type = Option<PolicyView>)]
+    decided_by: Option<Value>,
+    /// The first that would have denied it, were it not a dry run.
+    #[schema(value_type = Option<PolicyView>)]
+    would_deny: Option<Value>,
+    /// All of them, in the order in which they are looked at.
+    policies: Vec<Step>,
+}
+
+/// What one policy says of a message.
+#[derive(Serialize, ToSchema)]
+struct Step {
+    id: String,
+    name: String,
+    action: &'static str,
+    matched: bool,
+    why: String,
+}
+
+/// Says which policy would decide about a message, and why. Nothing is sent.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/policies/preview",
+    operation_id = "preview_policies",
+    request_body = Hypothetical,
+    responses((status = 200, body = Preview)),
+)]
+async fn preview(
     State(app): State<App>,
     operator: SignedIn,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Preview>, ApiError> {
     let mut fields = given.fields()?;
     let sender = fields.text("sender_agent_id", ID_MAX_BYTES);
     let recipient = fields.optional_text("recipient_agent_id", ID_MAX_BYTES);
@@ -239,7 +465,7 @@ pub async fn preview(
     };
     let policies = app.service.policies(operator.fleet()).await?;
     let verdict = policy::judge(&policies, &asked);
-    let steps: Vec<Value> = policies
+    let steps = policies
         .iter()
         .map(|one| {
             let (matched, why) = match policy::matches(one, &asked) {
@@ -253,19 +479,19 @@ pub async fn preview(
                     (false, format!("the condition on {field} does not hold"))
                 }
             };
-            json!({
-                "id": one.id,
-                "name": one.draft.name,
-                "action": one.draft.action.as_str(),
-                "matched": matched,
-                "why": why,
-            })
+            Step {
+                id: one.id.clone(),
+                name: one.draft.name.clone(),
+                action: one.draft.action.as_str(),
+                matched,
+                why,
+            }
         })
         .collect();
-    Ok(Json(json!({
-        "allowed": !verdict.denied(),
-        "decided_by": verdict.decided_by.map(view),
-        "would_deny": verdict.would_deny.map(view),
-        "policies": steps,
-    })))
+    Ok(Json(Preview {
+        allowed: !verdict.denied(),
+        decided_by: verdict.decided_by.map(view),
+        would_deny: verdict.would_deny.map(view),
+        policies: steps,
+    }))
 }

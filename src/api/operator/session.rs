@@ -8,14 +8,20 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ekho_storage::tables::operator::{Scope, Scopes};
 use ekho_storage::tables::session::{Origin, Session};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
+use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
+use super::operators::role;
 use super::signed_in::set_cookie;
-use super::{Given, SignedIn, done};
+use super::{Done, Given, SignedIn, done};
+use crate::api::code::Code;
 use crate::api::fields::Fields;
+use crate::api::openapi::Routes;
 use crate::api::path::PathId;
-use crate::api::{ApiError, App};
+use crate::api::{ApiError, App, words};
 use crate::clock::{Iso, now_ms};
 use crate::ingress::password::{MAX_BYTES, MIN_CHARS};
 use crate::machine::command::OperatorRequest;
@@ -23,8 +29,72 @@ use crate::machine::outcome::{Outcome, Refusal};
 use crate::service::ServiceError;
 use crate::service::sessions::SignIn;
 
-/// POST /v1/operator/login
-pub async fn login(
+pub fn router() -> Routes {
+    Routes::default()
+        .routes(routes!(login))
+        .routes(routes!(logout))
+        .routes(routes!(me))
+        .routes(routes!(change_password))
+        .routes(routes!(list, end_others))
+        .routes(routes!(end))
+        .routes(routes!(create_api_token))
+        .routes(routes!(create_enrollment_token))
+}
+
+/// Describes a scope.
+fn scope() -> Object {
+    words::one_of(Scope::ALL.iter().map(|scope| scope.as_str()))
+}
+
+/// Describes a list of scopes.
+fn scopes() -> utoipa::openapi::schema::Array {
+    utoipa::openapi::schema::ArrayBuilder::new()
+        .items(scope())
+        .build()
+}
+
+/// Who signs in.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Login {
+    #[schema(min_length = 1, max_length = 255)]
+    fleet_name: String,
+    /// The case of letters does not count.
+    #[schema(min_length = 1, max_length = 255)]
+    email: String,
+    #[schema(min_length = 8, max_length = 1024)]
+    password: String,
+    /// For browsers: the session comes in a cookie, the answer has no token.
+    #[schema(default = false)]
+    cookie: Option<bool>,
+}
+
+/// A session began.
+#[derive(Serialize, ToSchema)]
+struct SignedInView {
+    fleet_id: String,
+    expires_at: Iso,
+    /// The bearer token; left out where a cookie was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    token: Option<String>,
+}
+
+/// Signs in.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/login",
+    operation_id = "login",
+    request_body = Login,
+    responses((
+        status = 200,
+        body = SignedInView,
+        headers(("set-cookie" = Option<String>, description = "The session, where it was asked for as a cookie.")),
+    )),
+    security(()),
+    extensions(("x-codes" = json!([Code::InvalidCredentials, Code::LockedOut]))),
+)]
+async fn login(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
@@ -44,17 +114,17 @@ pub async fn login(
         user_agent: user_agent(&headers),
     };
     let signed_in = app.service.sign_in(sign_in).await.map_err(wrong_password)?;
-    let mut answer = json!({
-        "fleet_id": signed_in.fleet_id,
-        "expires_at": Iso(signed_in.expires_ms),
+    let answer = Json(SignedInView {
+        fleet_id: signed_in.fleet_id,
+        expires_at: Iso(signed_in.expires_ms),
+        token: (!in_cookie).then(|| signed_in.token.to_string()),
     });
     if !in_cookie {
-        answer["token"] = signed_in.token.as_str().into();
-        return Ok(Json(answer).into_response());
+        return Ok(answer.into_response());
     }
     let seconds = signed_in.expires_ms.saturating_sub(now_ms()) / 1000;
     let cookie = set_cookie(&app.service.base_url, Some((&signed_in.token, seconds)));
-    Ok(([(header::SET_COOKIE, cookie)], Json(answer)).into_response())
+    Ok(([(header::SET_COOKIE, cookie)], answer).into_response())
 }
 
 /// A password that is to be checked or set.
@@ -69,11 +139,9 @@ pub fn read_password(fields: &mut Fields<'_>, name: &str) -> Zeroizing<String> {
 /// The refusal has the words of the agent API, where an agent is refused.
 fn wrong_password(error: ServiceError) -> ApiError {
     match error {
-        ServiceError::Refused(Refusal::InvalidCredentials) => ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid_credentials",
-            "invalid credentials",
-        ),
+        ServiceError::Refused(Refusal::InvalidCredentials) => {
+            ApiError::new(Code::InvalidCredentials, "invalid credentials")
+        }
         error => error.into(),
     }
 }
@@ -86,21 +154,82 @@ fn user_agent(headers: &HeaderMap) -> String {
     name.unwrap_or_default().chars().take(200).collect()
 }
 
-/// GET /v1/operator/me
-pub async fn me(operator: SignedIn) -> Json<Value> {
-    let principal = &operator.caller.principal;
-    let scopes: Vec<&str> = principal.scopes.list().iter().map(|s| s.as_str()).collect();
-    Json(json!({
-        "operator_id": principal.operator.id,
-        "email": principal.operator.email,
-        "role": principal.operator.role.as_str(),
-        "scopes": scopes,
-        "session": session_view(&principal.session, true),
-    }))
+/// Who is asking.
+#[derive(Serialize, ToSchema)]
+struct Me {
+    operator_id: String,
+    email: String,
+    #[schema(schema_with = role)]
+    role: &'static str,
+    /// What this session or API token may do.
+    #[schema(schema_with = scopes)]
+    scopes: Vec<&'static str>,
+    session: SessionView,
 }
 
-/// GET /v1/operator/sessions: the caller's own.
-pub async fn list(State(app): State<App>, operator: SignedIn) -> Result<Json<Value>, ApiError> {
+/// Who is asking, and what they may do.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/me",
+    operation_id = "me",
+    responses((status = 200, body = Me)),
+)]
+async fn me(operator: SignedIn) -> Json<Me> {
+    let principal = &operator.caller.principal;
+    Json(Me {
+        operator_id: principal.operator.id.clone(),
+        email: principal.operator.email.clone(),
+        role: principal.operator.role.as_str(),
+        scopes: names(&principal.scopes),
+        session: session_view(&principal.session, true),
+    })
+}
+
+fn names(scopes: &Scopes) -> Vec<&'static str> {
+    scopes.list().iter().map(|scope| scope.as_str()).collect()
+}
+
+/// A session or an API token.
+#[derive(Serialize, ToSchema)]
+pub struct SessionView {
+    id: String,
+    created_at: Iso,
+    /// Null: it does not end by itself.
+    expires_at: Option<Iso>,
+    /// Whether it is the one that asks.
+    current: bool,
+    #[serde(flatten)]
+    about: About,
+}
+
+/// What acts: somebody who signed in, or a program.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum About {
+    /// Somebody signed in.
+    Login { address: String, user_agent: String },
+    /// A program has a token.
+    ApiToken {
+        name: String,
+        #[schema(schema_with = scopes)]
+        scopes: Vec<&'static str>,
+    },
+}
+
+/// Sessions and API tokens, newest first.
+#[derive(Serialize, ToSchema)]
+pub struct SessionList {
+    sessions: Vec<SessionView>,
+}
+
+/// The caller's own sessions and API tokens, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/sessions",
+    operation_id = "list_sessions",
+    responses((status = 200, body = SessionList)),
+)]
+async fn list(State(app): State<App>, operator: SignedIn) -> Result<Json<SessionList>, ApiError> {
     let operator_id = operator.caller.principal.operator.id.clone();
     sessions_of(&app, &operator, &operator_id).await
 }
@@ -110,43 +239,49 @@ pub async fn sessions_of(
     app: &App,
     operator: &SignedIn,
     operator_id: &str,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<SessionList>, ApiError> {
     let own = &operator.caller.principal.session.id;
     let sessions = app.service.sessions(operator.fleet(), operator_id).await?;
     let view = |session: &Session| session_view(session, session.id == *own);
-    let sessions: Vec<Value> = sessions.iter().map(view).collect();
-    Ok(Json(json!({ "sessions": sessions })))
+    let sessions = sessions.iter().map(view).collect();
+    Ok(Json(SessionList { sessions }))
 }
 
-fn session_view(session: &Session, current: bool) -> Value {
-    let mut view = json!({
-        "id": session.id,
-        "created_at": Iso(session.created_ms),
-        "expires_at": session.expires_ms.map(Iso),
-        "current": current,
-    });
+fn session_view(session: &Session, current: bool) -> SessionView {
     let about = match &session.origin {
         Origin::Login {
             address,
             user_agent,
-        } => json!({ "kind": "login", "address": address, "user_agent": user_agent }),
-        Origin::ApiToken { name, scopes } => {
-            let scopes: Vec<&str> = scopes.list().iter().map(|scope| scope.as_str()).collect();
-            json!({ "kind": "api_token", "name": name, "scopes": scopes })
-        }
+        } => About::Login {
+            address: address.clone(),
+            user_agent: user_agent.clone(),
+        },
+        Origin::ApiToken { name, scopes } => About::ApiToken {
+            name: name.clone(),
+            scopes: names(scopes),
+        },
     };
-    if let (Value::Object(view), Value::Object(about)) = (&mut view, about) {
-        view.extend(about);
+    SessionView {
+        id: session.id.clone(),
+        created_at: Iso(session.created_ms),
+        expires_at: session.expires_ms.map(Iso),
+        current,
+        about,
     }
-    view
 }
 
-/// DELETE /v1/operator/sessions/{id}: ends one of the caller's sessions or API tokens.
-pub async fn end(
+/// Ends one of the caller's sessions or API tokens.
+#[utoipa::path(
+    delete,
+    path = "/v1/operator/sessions/{id}",
+    operation_id = "end_session",
+    responses((status = 200, body = Done)),
+)]
+async fn end(
     State(app): State<App>,
     operator: SignedIn,
     session_id: PathId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let request = OperatorRequest::EndSession {
         operator_id: None,
         session_id: session_id.get()?,
@@ -155,24 +290,54 @@ pub async fn end(
     Ok(done())
 }
 
-/// DELETE /v1/operator/sessions: ends the caller's other logins.
-pub async fn end_others(
-    State(app): State<App>,
-    operator: SignedIn,
-) -> Result<Json<Value>, ApiError> {
+/// Logins ended.
+#[derive(Serialize, ToSchema)]
+struct Ended {
+    /// Always true.
+    ok: bool,
+    /// How many.
+    ended: u64,
+}
+
+/// Ends the caller's other logins; API tokens stay.
+#[utoipa::path(
+    delete,
+    path = "/v1/operator/sessions",
+    operation_id = "end_other_sessions",
+    responses((status = 200, body = Ended)),
+)]
+async fn end_others(State(app): State<App>, operator: SignedIn) -> Result<Json<Ended>, ApiError> {
     let request = OperatorRequest::EndOtherSessions;
     match app.service.order(&operator.caller, request).await? {
-        Outcome::Updated(ended) => Ok(Json(json!({ "ok": true, "ended": ended }))),
+        Outcome::Updated(ended) => Ok(Json(Ended { ok: true, ended })),
         outcome => Err(ServiceError::unexpected(&outcome).into()),
     }
 }
 
-/// POST /v1/operator/password: changes the caller's own.
-pub async fn change_password(
+/// A password and the one that takes its place.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct PasswordChange {
+    #[schema(min_length = 8, max_length = 1024)]
+    current_password: String,
+    #[schema(min_length = 8, max_length = 1024)]
+    new_password: String,
+}
+
+/// Changes the caller's own password; their other logins end.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/password",
+    operation_id = "change_password",
+    request_body = PasswordChange,
+    responses((status = 200, body = Done)),
+    extensions(("x-codes" = json!([Code::InvalidCredentials, Code::LockedOut, Code::LoginOnly]))),
+)]
+async fn change_password(
     State(app): State<App>,
     operator: SignedIn,
     given: Given,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Done>, ApiError> {
     let mut fields = given.fields()?;
     let current = read_password(&mut fields, "current_password");
     let new = read_password(&mut fields, "new_password");
@@ -184,12 +349,41 @@ pub async fn change_password(
     Ok(done())
 }
 
-/// POST /v1/operator/tokens: an API token that acts for the caller.
-pub async fn create_api_token(
+/// An API token to be.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct NewApiToken {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// What it may do, as far as your role may.
+    #[schema(schema_with = scopes)]
+    scopes: Vec<String>,
+    /// In the future; without it the token does not end by itself.
+    expires_at: Option<Iso>,
+}
+
+/// An API token was made.
+#[derive(Serialize, ToSchema)]
+struct ApiTokenMade {
+    id: String,
+    /// Shown this once.
+    token: String,
+}
+
+/// Makes an API token that acts for the caller.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/tokens",
+    operation_id = "create_api_token",
+    request_body = NewApiToken,
+    responses((status = 201, body = ApiTokenMade)),
+    extensions(("x-codes" = json!([Code::LimitReached, Code::LoginOnly]))),
+)]
+async fn create_api_token(
     State(app): State<App>,
     operator: SignedIn,
     given: Given,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<ApiTokenMade>), ApiError> {
     let mut fields = given.fields()?;
     let name = fields.text("name", 200);
     let mut scopes = Vec::new();
@@ -211,30 +405,54 @@ pub async fn create_api_token(
         .service
         .create_api_token(&operator.caller, name, Scopes::of(&scopes), expires_ms)
         .await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(json!({ "id": made.id, "token": made.token.as_str() })),
-    ))
+    let made = ApiTokenMade {
+        id: made.id,
+        token: made.token.to_string(),
+    };
+    Ok((StatusCode::CREATED, Json(made)))
 }
 
-/// POST /v1/operator/logout
-pub async fn logout(State(app): State<App>, operator: SignedIn) -> Result<Response, ApiError> {
+/// Signs out: ends the session that asks, and its cookie.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/logout",
+    operation_id = "logout",
+    responses((
+        status = 200,
+        body = Done,
+        headers(("set-cookie" = String, description = "Ends a browser's session.")),
+    )),
+)]
+async fn logout(State(app): State<App>, operator: SignedIn) -> Result<Response, ApiError> {
     app.service.sign_out(&operator.caller).await?;
     let cookie = set_cookie(&app.service.base_url, None);
-    Ok(([(header::SET_COOKIE, cookie)], Json(json!({ "ok": true }))).into_response())
+    Ok(([(header::SET_COOKIE, cookie)], done()).into_response())
 }
 
-/// POST /v1/operator/enrollment-tokens
-pub async fn create_enrollment_token(
+/// A token that admits an agent.
+#[derive(Serialize, ToSchema)]
+struct EnrollmentToken {
+    token: String,
+    expires_in_seconds: u64,
+}
+
+/// Makes a token that admits one agent to the fleet, once.
+#[utoipa::path(
+    post,
+    path = "/v1/operator/enrollment-tokens",
+    operation_id = "create_enrollment_token",
+    responses((status = 200, body = EnrollmentToken)),
+)]
+async fn create_enrollment_token(
     State(app): State<App>,
     operator: SignedIn,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<EnrollmentToken>, ApiError> {
     let token = app
         .service
         .create_enrollment_token(&operator.caller)
         .await?;
-    let seconds = app.service.settings()?.enrollment_token_ms / 1000;
-    Ok(Json(
-        json!({ "token": token.as_str(), "expires_in_seconds": seconds }),
-    ))
+    Ok(Json(EnrollmentToken {
+        token: token.to_string(),
+        expires_in_seconds: app.service.settings()?.enrollment_token_ms / 1000,
+    }))
 }

@@ -4,13 +4,14 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use ekho_storage::tables::FleetNo;
 use ekho_storage::tables::operator::Scope;
-use serde_json::{Value, json};
 
+use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::observe::request_id;
+use crate::api::openapi::shapes::Done;
 use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::machine::access::Need;
@@ -49,8 +50,7 @@ impl FromRequestParts<App> for SignedIn {
                 let token = cookie(&parts.headers).ok_or(ServiceError::NotSignedIn)?;
                 if !reads && !parts.headers.contains_key(&CSRF_HEADER) {
                     return Err(ApiError::new(
-                        StatusCode::FORBIDDEN,
-                        "csrf",
+                        Code::Csrf,
                         "a request with a cookie that changes something needs the header x-ekho-csrf",
                     ));
                 }
@@ -133,6 +133,6 @@ impl FromRequest<App> for Given {
 }
 
 /// The answer to what was done and has nothing more to say.
-pub fn done() -> Json<Value> {
-    Json(json!({ "ok": true }))
+pub fn done() -> Json<Done> {
+    Json(Done { ok: true })
 }

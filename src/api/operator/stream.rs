@@ -1,11 +1,10 @@
 //! What happens, as it happens: server-sent events for live views.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use ekho_storage::tables::event;
@@ -13,11 +12,14 @@ use ekho_storage::tables::sequence::{self, Sequence};
 use futures::Stream;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
+use utoipa_axum::routes;
 
 use super::SignedIn;
 use super::audit::event_view;
 use super::list::number_of;
 use crate::api::fields::Invalid;
+use crate::api::openapi::Routes;
+use crate::api::query::pairs;
 use crate::api::{ApiError, App};
 use crate::service::ServiceError;
 use crate::service::events::public;
@@ -31,17 +33,41 @@ const COUNTS_EVERY: Duration = Duration::from_secs(1);
 /// Types that a stream may name.
 const TYPES_MAX: usize = 50;
 
-/// GET /v1/operator/stream
+pub fn router() -> Routes {
+    Routes::default().routes(routes!(stream))
+}
+
+/// What to send.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Wanted {
+    /// Types of events, or the parts of types before the dot, at most 50, separated by commas.
+    types: Option<String>,
+}
+
+/// What happens, as it happens, as server-sent events.
 ///
 /// `event: event` with an event of the audit log as in its list, and its id; `event: counts` when
 /// one changed, at most every second; `event: reset` when the stream left events out because its
 /// reader is too slow, or asked for ones that are gone: what it shows has to be read again.
-pub async fn stream(
+#[utoipa::path(
+    get,
+    path = "/v1/operator/stream",
+    operation_id = "stream_events",
+    params(
+        Wanted,
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of an event: the stream goes on behind it."),
+    ),
+    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")),
+)]
+async fn stream(
     State(app): State<App>,
     operator: SignedIn,
     headers: HeaderMap,
-    Query(query): Query<HashMap<String, String>>,
+    uri: Uri,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let query = pairs(uri.query())?;
     let types: Vec<String> = match query.get("types").filter(|text| !text.is_empty()) {
         Some(text) => text.split(',').map(str::to_string).collect(),
         None => Vec::new(),
@@ -131,7 +157,8 @@ fn step(
                 .any(|name| name == kind.as_str() || name == kind.family());
         if wanted {
             let event = Event::default().event("event").id(&found.id);
-            events.push(event.data(event_view(&found).to_string()));
+            let event = event.json_data(event_view(&found));
+            events.push(event.map_err(|error| ServiceError::Internal(error.to_string()))?);
         }
     }
     Ok((next, stored.len() == STEP, events))

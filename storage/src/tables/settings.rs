@@ -69,7 +69,6 @@ record!(Settings, "settings");
 
 impl Default for Settings {
     fn default() -> Self {
-        const SECOND: u64 = 1000;
         const HOUR: u64 = 3600 * SECOND;
         const DAY: u64 = 24 * HOUR;
         Settings {
@@ -102,12 +101,12 @@ impl Default for Settings {
     }
 }
 
+const SECOND: u64 = 1000;
+const YEAR: u64 = 366 * 24 * 3600 * SECOND;
+
 impl Settings {
-    /// Whether every value is within what the relay can work with; the field and the range
-    /// otherwise.
-    pub fn check(&self) -> Result<(), (&'static str, String)> {
-        const SECOND: u64 = 1000;
-        const YEAR: u64 = 366 * 24 * 3600 * SECOND;
+    /// Settings that are one number: name, value, least and most.
+    pub fn ranges(&self) -> impl Iterator<Item = (&'static str, u64, u64, u64)> {
         let ranges = [
             (
                 "timestamp_skew_ms",
@@ -197,7 +196,13 @@ impl Settings {
             ("max_fan_out", self.max_fan_out, 1, 1_000_000),
             ("max_agents", self.max_agents, 1, 10_000_000),
         ];
-        for (name, value, low, high) in ranges {
+        ranges.into_iter()
+    }
+
+    /// Whether every value is within what the relay can work with; the field and the range
+    /// otherwise.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        for (name, value, low, high) in self.ranges() {
             if !(low..=high).contains(&value) {
                 return Err((name, format!("from {low} to {high}")));
             }
