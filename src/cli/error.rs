@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::bench::BenchError;
-use super::operator::OperatorError;
+use super::client::ClientError;
 use crate::config::ConfigError;
 use crate::relay::OpenError;
 use crate::secrets::SecretsError;
@@ -40,7 +40,19 @@ pub enum CliError {
     Service(#[from] ServiceError),
     /// A call to a running relay failed.
     #[error(transparent)]
-    Operator(#[from] OperatorError),
+    Client(#[from] ClientError),
+    /// Nobody is signed in.
+    #[error("{0}")]
+    SignIn(String),
+    /// A stream cannot be read on.
+    #[error("the stream of events cannot be read: {0}")]
+    Stream(String),
+    /// What was named is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// Somebody thought better of it.
+    #[error("nothing was done")]
+    NotSure,
     /// The bench failed.
     #[error(transparent)]
     Bench(#[from] BenchError),

@@ -3,27 +3,35 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
 
+mod ask;
 mod audit;
 pub mod bench;
+mod client;
 mod config;
 mod credentials;
 mod doctor;
 mod error;
 mod files;
+mod help;
+mod lines;
+mod login;
 mod openapi;
 mod operator;
+mod paging;
 mod remote;
 mod serve;
+mod session;
 mod setup;
-mod token;
+mod show;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
 
+pub use self::client::{ClientError, Refused};
 pub use self::error::CliError;
 
 use crate::config::{Config, Flags, LogFormat, Source};
@@ -31,18 +39,8 @@ use crate::{server, telemetry};
 
 const ABOUT: &str = "A private, signed, store-and-forward message relay for AI agents";
 
-/// In the order of a first day with it.
-const FIRST_STEPS: &str = "\
-First steps:
-  ekho setup           make the data directory, the secrets, a fleet and its owner
-  ekho doctor          what would go wrong, and how to mend it
-  ekho serve           start the relay, on http://127.0.0.1:4000 unless told otherwise
-  ekho token create    a token that lets one agent enrol
-
-Settings are EKHO_* environment variables or keys in ekho.toml; `ekho config` shows them all.";
-
 #[derive(Debug, Parser)]
-#[command(name = "ekho", version, about = ABOUT, after_help = FIRST_STEPS, max_term_width = 100)]
+#[command(name = "ekho", version, about = ABOUT, after_help = help::FIRST_STEPS, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
@@ -55,7 +53,10 @@ enum Command {
     Setup(setup::SetupArgs),
     Doctor(doctor::DoctorArgs),
     Config(config::ConfigArgs),
-    Token(token::TokenArgs),
+    Login(login::LoginArgs),
+    Logout(login::LogoutArgs),
+    #[command(flatten)]
+    Operator(operator::OperatorCommand),
     Audit(audit::AuditArgs),
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(bench::BenchArgs),
@@ -104,7 +105,8 @@ impl Place {
 
 /// Runs the command of this process's command line.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = help::grouped::<Cli>().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     server::choose_crypto();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -133,7 +135,9 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Setup(args) => setup::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,
             Command::Config(args) => config::run(&args),
-            Command::Token(args) => token::run(args).await,
+            Command::Login(args) => login::login(args).await,
+            Command::Logout(args) => login::logout(args).await,
+            Command::Operator(command) => operator::run(command).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
             Command::Openapi(args) => openapi::run(&args),
@@ -204,19 +208,28 @@ mod tests {
         let mut cli = Cli::command();
         cli.build();
         cli.clone().debug_assert();
-        for command in cli
+        check(&cli, "ekho");
+    }
+
+    /// Every command that does something has an example that begins with its own name.
+    fn check(command: &clap::Command, name: &str) {
+        let nested: Vec<_> = command
             .get_subcommands()
-            .filter(|command| command.get_name() != "help")
-        {
-            let nested = command
-                .get_subcommands()
-                .find(|nested| nested.get_name() != "help");
-            let shown = nested.unwrap_or(command);
-            let help = shown
-                .get_after_help()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            assert!(help.contains("Examples:"), "{} has none", shown.get_name());
+            .filter(|nested| nested.get_name() != "help")
+            .collect();
+        for nested in &nested {
+            check(nested, &format!("{name} {}", nested.get_name()));
         }
+        if !nested.is_empty() {
+            return;
+        }
+        let help = command.get_after_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let name = name.replace("ekho tokens create", "ekho token create");
+        assert!(
+            help.contains("Examples:") && help.contains(name.trim_end_matches("-api")),
+            "{name} has no example: {help}"
+        );
+        assert!(command.get_about().is_some(), "{name} says nothing");
     }
 }

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::cli::operator::{Operator, OperatorError};
+use crate::cli::client::{Client, ClientError};
 use crate::config::Flags;
 use crate::secrets::SecretsError;
 use crate::server::{Server, choose_crypto};
@@ -137,25 +138,23 @@ async fn the_owner_signs_in_and_gets_a_token() -> Test {
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(server.run(relay.router(&config), metrics, shutdown.clone()));
 
-    let operator = Operator::new(&url, None)?;
-    let session = operator.sign_in(&owner).await?;
-    assert_eq!(session.fleet_id, owner.fleet_id);
-    let token = operator.create_enrollment_token(&session).await?;
-    assert!(token.starts_with("ent_"), "{}", token.as_str());
-    operator.sign_out(&session).await?;
-    let signed_out = operator.create_enrollment_token(&session).await;
+    const TOKENS: &str = "/v1/operator/enrollment-tokens";
+    let mut client = Client::new(&url, None)?;
+    let signed_in = client.sign_in(&owner).await?;
+    assert_eq!(signed_in.fleet_id, owner.fleet_id);
+    let made = client.post(TOKENS, &json!({})).await?;
+    let token = made["token"].as_str().unwrap_or_default();
+    assert!(token.starts_with("ent_"), "{made}");
+    client.sign_out().await?;
+    let signed_out = client.post(TOKENS, &json!({})).await;
     assert!(matches!(
         signed_out,
-        Err(OperatorError::Refused { status: 401, .. })
+        Err(ClientError::Refused(refused)) if refused.status == 401
     ));
     owner.password.push('x');
-    match operator.sign_in(&owner).await {
-        Err(OperatorError::Refused {
-            status: 401,
-            message,
-            ..
-        }) => {
-            assert_eq!(message, "invalid credentials");
+    match client.sign_in(&owner).await {
+        Err(ClientError::Refused(refused)) if refused.status == 401 => {
+            assert_eq!(refused.message, "invalid credentials");
         }
         Err(error) => return Err(error.into()),
         Ok(_) => return Err("signed in with a wrong password".into()),
@@ -165,8 +164,8 @@ async fn the_owner_signs_in_and_gets_a_token() -> Test {
     shutdown.cancel();
     serving.await?;
     relay.shutdown().await;
-    let gone = operator.sign_in(&owner).await;
-    assert!(matches!(gone, Err(OperatorError::NoAnswer { .. })));
+    let gone = client.sign_in(&owner).await;
+    assert!(matches!(gone, Err(ClientError::NoAnswer { .. })));
     Ok(())
 }
 
@@ -174,12 +173,12 @@ async fn the_owner_signs_in_and_gets_a_token() -> Test {
 fn addresses_that_are_none_are_refused() {
     for bad in ["", "127.0.0.1:4000", "ftp://host", "http://"] {
         assert!(
-            matches!(Operator::new(bad, None), Err(OperatorError::Url { .. })),
+            matches!(Client::new(bad, None), Err(ClientError::Url { .. })),
             "{bad:?}"
         );
     }
-    let none = Operator::new("http://localhost", Some(Path::new("/nowhere/ca.pem")));
-    assert!(matches!(none, Err(OperatorError::Certificates { .. })));
+    let none = Client::new("http://localhost", Some(Path::new("/nowhere/ca.pem")));
+    assert!(matches!(none, Err(ClientError::Certificates { .. })));
 }
 
 #[test]

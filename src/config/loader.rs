@@ -38,6 +38,9 @@ const UNUSED: [(&str, &str); 6] = [
     ),
 ];
 
+/// Variables that the commands of operators read, and no relay.
+const FOR_COMMANDS: [&str; 2] = ["EKHO_TOKEN", "EKHO_SESSION_FILE"];
+
 /// Which setting, and what to say of it.
 #[derive(Clone, Copy)]
 pub(super) struct Spec {
@@ -316,7 +319,7 @@ impl Loader {
             .map(|name| (name.clone(), name.clone()));
         let set: Vec<(String, String)> = in_environment.chain(in_file).collect();
         for (variable, what) in set {
-            if self.known.contains(variable.as_str()) {
+            if self.known.contains(variable.as_str()) || FOR_COMMANDS.contains(&variable.as_str()) {
                 continue;
             }
             let unused = UNUSED.iter().find(|(name, _)| *name == variable);

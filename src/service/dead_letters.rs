@@ -76,8 +76,14 @@ impl Service {
         let letter = dead_letter::get(&view, fleet, number)?.ok_or(Refusal::NotFound)?;
         let shown = self.shown(&view, fleet, number, letter)?;
         let shown = shown.ok_or(Refusal::NotFound)?;
-        let body = message::body(&view, fleet, shown.letter.message)?.unwrap_or_default();
+        let body = self.dead_letter_body(fleet, &shown)?;
         Ok((shown, body))
+    }
+
+    /// The body of a dead letter's message.
+    pub fn dead_letter_body(&self, fleet: FleetNo, shown: &Shown) -> Result<Vec<u8>, ServiceError> {
+        let body = message::body(&self.view(), fleet, shown.letter.message)?;
+        Ok(body.unwrap_or_default())
     }
 
     fn shown(

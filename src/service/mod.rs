@@ -17,6 +17,7 @@ pub mod policies;
 pub mod sessions;
 pub mod steering;
 pub mod timeline;
+pub mod waiting;
 
 use std::sync::Arc;
 

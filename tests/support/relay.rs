@@ -155,6 +155,7 @@ impl Relay {
         command.current_dir(&self.dir);
         command
             .env("EKHO_DATA_DIR", self.data_dir())
+            .env("EKHO_SESSION_FILE", self.dir.join("session.json"))
             .env("EKHO_PORT", self.port.to_string());
         for (name, value) in &self.env {
             command.env(name, value);

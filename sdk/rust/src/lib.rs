@@ -30,7 +30,7 @@ mod client;
 mod error;
 mod retry;
 pub mod signing;
-mod sse;
+pub mod sse;
 mod time;
 mod transport;
 pub mod types;

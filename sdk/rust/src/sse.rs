@@ -3,22 +3,22 @@
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct SseEvent {
+pub struct SseEvent {
     /// `event:`; "message" where the stream names none.
-    pub(crate) name: String,
+    pub name: String,
     /// `data:`; several lines are joined by a line feed.
-    pub(crate) data: String,
+    pub data: String,
     /// The last `id:` seen up to and with this event.
-    pub(crate) id: Option<String>,
+    pub id: Option<String>,
 }
 
 /// The event grew over the limit; the stream cannot be read on.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct EventTooLarge;
+pub struct EventTooLarge;
 
 /// Parser state between chunks.
 #[derive(Debug)]
-pub(crate) struct SseParser {
+pub struct SseParser {
     line: Vec<u8>,
     /// The line before ended with CR: a following LF belongs to it.
     after_cr: bool,
@@ -31,7 +31,8 @@ pub(crate) struct SseParser {
 }
 
 impl SseParser {
-    pub(crate) fn new(max_event_bytes: usize) -> Self {
+    /// A parser that gives up at an event larger than this.
+    pub fn new(max_event_bytes: usize) -> Self {
         Self {
             line: Vec::new(),
             after_cr: false,
@@ -45,7 +46,7 @@ impl SseParser {
     }
 
     /// Takes the next bytes and returns the events they complete.
-    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<Vec<SseEvent>, EventTooLarge> {
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<SseEvent>, EventTooLarge> {
         let mut events = Vec::new();
         for &byte in chunk {
             let after_cr = std::mem::take(&mut self.after_cr);

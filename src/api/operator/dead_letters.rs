@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::list::{ListParams, ListQuery, Paging, number_of};
 use super::{Given, SignedIn};
-use crate::api::fields::Fields;
+use crate::api::fields::{Fields, Invalid};
 use crate::api::openapi::Routes;
 use crate::api::path::PathId;
 use crate::api::{ApiError, App};
@@ -33,7 +33,7 @@ pub fn router() -> Routes {
 
 /// A delivery that was given up after all retries.
 #[derive(Serialize, ToSchema)]
-struct LetterView {
+pub struct LetterView {
     id: String,
     original_message_id: String,
     original_delivery_id: String,
@@ -66,7 +66,7 @@ fn view(shown: &Shown) -> LetterView {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "describes what is read")]
-struct Filters {
+pub struct Filters {
     recipient_agent_id: Option<String>,
     sender_agent_id: Option<String>,
     conversation_id: Option<String>,
@@ -105,15 +105,7 @@ async fn list(
     query: ListQuery,
 ) -> Result<Json<LetterList>, ApiError> {
     let before = query.cursor(|text| number_of(PREFIX, text))?;
-    let filter = Filter {
-        recipient: query.text("recipient_agent_id").map(str::to_string),
-        sender: query.text("sender_agent_id").map(str::to_string),
-        conversation: query.text("conversation_id").map(str::to_string),
-        message_type: query.text("message_type").map(str::to_string),
-        reason: query.text("reason").map(str::to_string),
-        from_ms: query.time("dateFrom")?,
-        to_ms: query.time("dateTo")?,
-    };
+    let filter = Filter::of_query(&query)?;
     let (before, wants) = (before.unwrap_or(u64::MAX), query.skip() + query.limit);
     let (page, total) = app
         .service
@@ -131,7 +123,7 @@ async fn list(
 
 /// Which dead letters; what is not given does not matter.
 #[derive(Default)]
-struct Filter {
+pub struct Filter {
     recipient: Option<String>,
     sender: Option<String>,
     conversation: Option<String>,
@@ -153,6 +145,19 @@ const FILTERS: [&str; 7] = [
 ];
 
 impl Filter {
+    /// The filter of a list.
+    pub fn of_query(query: &ListQuery) -> Result<Self, Invalid> {
+        Ok(Filter {
+            recipient: query.text("recipient_agent_id").map(str::to_string),
+            sender: query.text("sender_agent_id").map(str::to_string),
+            conversation: query.text("conversation_id").map(str::to_string),
+            message_type: query.text("message_type").map(str::to_string),
+            reason: query.text("reason").map(str::to_string),
+            from_ms: query.time("dateFrom")?,
+            to_ms: query.time("dateTo")?,
+        })
+    }
+
     fn read(fields: &mut Fields<'_>) -> Self {
         Filter {
             recipient: fields.optional_text("recipient_agent_id", ID_MAX_BYTES),
@@ -165,7 +170,8 @@ impl Filter {
         }
     }
 
-    fn admits(&self, shown: &Shown) -> bool {
+    /// Whether it holds for a dead letter.
+    pub fn admits(&self, shown: &Shown) -> bool {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted == value)
         };
@@ -185,7 +191,7 @@ impl Filter {
 
 /// A dead letter with what it says.
 #[derive(Serialize, ToSchema)]
-struct WholeLetter {
+pub struct WholeLetter {
     #[serde(flatten)]
     letter: LetterView,
     #[schema(value_type = Object)]
@@ -214,13 +220,18 @@ async fn detail(
 ) -> Result<Json<OneLetter>, ApiError> {
     let number = number_of(PREFIX, &letter_id.get()?).ok_or(Refusal::NotFound)?;
     let (shown, body) = app.service.dead_letter(operator.fleet(), number).await?;
-    let metadata = shown.message.metadata.as_deref().unwrap_or("{}");
-    let dead_letter = WholeLetter {
-        letter: view(&shown),
-        body: serde_json::from_slice(&body).unwrap_or_default(),
-        metadata: serde_json::from_str(metadata).unwrap_or_default(),
-    };
+    let dead_letter = whole_view(&shown, &body);
     Ok(Json(OneLetter { dead_letter }))
+}
+
+/// A dead letter with its message's body and metadata.
+pub fn whole_view(shown: &Shown, body: &[u8]) -> WholeLetter {
+    let metadata = shown.message.metadata.as_deref().unwrap_or("{}");
+    WholeLetter {
+        letter: view(shown),
+        body: serde_json::from_slice(body).unwrap_or_default(),
+        metadata: serde_json::from_str(metadata).unwrap_or_default(),
+    }
 }
 
 /// Which dead letters: some, or all that the filters admit. Other fields are refused.

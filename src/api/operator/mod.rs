@@ -5,8 +5,10 @@ mod agents;
 mod approvals;
 mod audit;
 mod conversations;
+mod dead_letter_export;
 mod dead_letters;
 mod events;
+mod inbox;
 mod list;
 mod messages;
 mod operators;
@@ -31,6 +33,8 @@ pub fn router() -> Routes {
         .merge(settings::router())
         .merge(policies::router())
         .merge(dead_letters::router())
+        .merge(dead_letter_export::router())
+        .merge(inbox::router())
         .merge(events::router())
         .merge(messages::router())
         .merge(conversations::router())

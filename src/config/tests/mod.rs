@@ -293,6 +293,7 @@ fn unknown_and_unused_variables_warn() -> Test {
         ("EKHO_SWEEP_INTERVAL_MS", "30000"),
         ("EKHO_LICENSE_KEY", "x"),
         ("EKHO_NO_SUCH", "x"),
+        ("EKHO_TOKEN", "x"),
         ("EKHO_PORT", ""),
     ];
     let config = load(dir.path(), &environment)?;

@@ -1,65 +1,23 @@
-//! `ekho audit`: the audit log, out of a running relay, and checked without one.
+//! Proves an export of the audit log: computes its chain of hashes anew, without a relay.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use ekho_storage::tables::event::{self, Actor, Event, Hash, Resource};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 
-use super::remote::Remote;
-use super::{CliError, print, print_json, say};
+use super::EXAMPLES;
+use crate::cli::{CliError, print, print_json};
 use crate::clock::Iso;
 use crate::id;
-
-const EXAMPLES: &str = "\
-Examples:
-  ekho audit export --out audit.jsonl
-  ekho audit export --from 120000 > rest.jsonl
-  ekho audit verify audit.jsonl
-  ekho audit verify audit.jsonl --head 3f1c… --json
-
-Each event carries a hash of itself and of all before it. An export holds what it takes to compute
-them again; `verify` does so without a relay, and says where a chain breaks. Whoever could change
-an export could compute its hashes anew: keep the last hash (printed by `export`, or from GET
-/v1/operator/audit) somewhere else, and pass it with --head.";
-
-/// The audit log: export it, verify an export.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct AuditArgs {
-    #[command(subcommand)]
-    command: AuditCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum AuditCommand {
-    Export(ExportArgs),
-    Verify(VerifyArgs),
-}
-
-/// Write the audit log of a running relay as JSON lines.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-struct ExportArgs {
-    #[command(flatten)]
-    remote: Remote,
-
-    /// Where to [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-
-    /// Begin at the event with this number [default: the oldest that is kept]
-    #[arg(long, value_name = "NUMBER")]
-    from: Option<u64>,
-}
 
 /// Check an export: nothing changed, left out or put in. Needs no relay.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-struct VerifyArgs {
+pub(super) struct VerifyArgs {
     /// The export
     file: PathBuf,
 
@@ -70,89 +28,6 @@ struct VerifyArgs {
     /// The result as JSON
     #[arg(long)]
     json: bool,
-}
-
-pub(super) async fn run(args: AuditArgs) -> Result<(), CliError> {
-    match args.command {
-        AuditCommand::Export(args) => export(args).await,
-        AuditCommand::Verify(args) => verify(&args),
-    }
-}
-
-async fn export(args: ExportArgs) -> Result<(), CliError> {
-    let relay = args.remote.connect().await?;
-    let written = write_export(&relay, args.out.as_deref(), args.from).await;
-    relay.close().await;
-    let (events, head) = written?;
-    say(&format!("{events} events, the last hash is {head}"));
-    Ok(())
-}
-
-async fn write_export(
-    relay: &super::remote::Connected,
-    out: Option<&Path>,
-    from: Option<u64>,
-) -> Result<(u64, String), CliError> {
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| CliError::File { path, source }
-    };
-    let name = out.unwrap_or(Path::new("standard output"));
-    let mut sink: Box<dyn Write + Send> = match out {
-        Some(path) => Box::new(BufWriter::new(File::create(path).map_err(failed(path))?)),
-        None => Box::new(std::io::stdout()),
-    };
-    let query = from.map_or(String::new(), |from| format!("?from={from}"));
-    let path = format!("/v1/operator/audit/export{query}");
-    let mut answer = relay.operator.download(&relay.session, &path).await?;
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(4));
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos} of {len} events, {eta} left") {
-        bar.set_style(style);
-    }
-    let mut lines = Lines::default();
-    while let Some(chunk) = relay.operator.next_chunk(&mut answer).await? {
-        sink.write_all(&chunk).map_err(failed(name))?;
-        lines.take(&chunk);
-        let number = |name: &str| lines.first[name].as_u64().unwrap_or(1);
-        bar.set_length((number("head_seq") + 1).saturating_sub(number("from_seq")));
-        bar.set_position(lines.count.saturating_sub(1));
-    }
-    sink.flush().map_err(failed(name))?;
-    bar.finish_and_clear();
-    let last: Value = serde_json::from_slice(&lines.last).unwrap_or_default();
-    if last["end"] != true {
-        return Err(CliError::Content {
-            path: name.to_path_buf(),
-            why: "the export ended early: look at the relay's log, then try again".into(),
-        });
-    }
-    let head = last["head_hash"].as_str().unwrap_or_default();
-    Ok((lines.count.saturating_sub(2), head.to_string()))
-}
-
-/// The lines of an export as they arrive in pieces. What is in them is for `verify`.
-#[derive(Default)]
-struct Lines {
-    count: u64,
-    first: Value,
-    last: Vec<u8>,
-    pending: Vec<u8>,
-}
-
-impl Lines {
-    fn take(&mut self, chunk: &[u8]) {
-        for byte in chunk {
-            if *byte != b'\n' {
-                self.pending.push(*byte);
-                continue;
-            }
-            self.count += 1;
-            self.last = std::mem::take(&mut self.pending);
-            if self.count == 1 {
-                self.first = serde_json::from_slice(&self.last).unwrap_or_default();
-            }
-        }
-    }
 }
 
 /// What an intact export holds.
@@ -173,7 +48,7 @@ struct Broken {
     why: String,
 }
 
-fn verify(args: &VerifyArgs) -> Result<(), CliError> {
+pub(super) fn verify(args: &VerifyArgs) -> Result<(), CliError> {
     let file = File::open(&args.file).map_err(|source| CliError::File {
         path: args.file.clone(),
         source,

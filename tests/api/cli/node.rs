@@ -3,19 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
+use super::{all, done, out};
 use crate::support::{Relay, ekho, shared};
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn all(output: &Output) -> String {
-    format!("{}{}", out(output), String::from_utf8_lossy(&output.stderr))
-}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path)
@@ -23,11 +16,6 @@ fn mode(path: &Path) -> u32 {
         .permissions()
         .mode()
         & 0o777
-}
-
-fn done(output: Output) -> Output {
-    assert!(output.status.success(), "{}", all(&output));
-    output
 }
 
 #[test]
@@ -399,7 +387,8 @@ fn version_and_help() {
     assert_eq!(json["version"], version);
     let help = out(&done(ekho(["--help"]).output().unwrap()));
     for command in [
-        "serve", "setup", "doctor", "config", "token", "audit", "bench", "version",
+        "serve", "setup", "doctor", "config", "token", "audit", "bench", "version", "login",
+        "agents",
     ] {
         assert!(help.contains(command), "{command}: {help}");
         done(ekho([command, "--help"]).output().unwrap());
