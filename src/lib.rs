@@ -11,6 +11,7 @@ pub mod config;
 pub mod effects;
 pub mod id;
 pub mod ingress;
+pub mod license;
 pub mod machine;
 pub mod metrics;
 pub mod relay;

@@ -19,12 +19,13 @@ use crate::clock::now_ms;
 use crate::config::Config;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
-use crate::effects::timer;
+use crate::effects::{license, timer};
 use crate::effects::waiters::Waiters;
 use crate::id;
 use crate::ingress::guard::NonceGuard;
 use crate::ingress::seal::{SealError, Sealer};
 use crate::ingress::tokens::TokenHasher;
+use crate::license::Configured;
 use crate::machine::RelayMachine;
 use crate::metrics::{Metrics, NodeGauges, StateCounts};
 use crate::secrets::Secrets;
@@ -153,6 +154,7 @@ impl Relay {
             sealer,
             tokens: TokenHasher::new(secrets.session.as_bytes()),
             progress: Progress::default(),
+            license: Configured::resolve(&config.license, now_ms()),
             metrics,
             base_url: config.base_url.clone(),
             draining: CancellationToken::new(),
@@ -175,6 +177,7 @@ impl Relay {
         }
         relay.tasks.spawn(timer::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(indexer::run(Arc::clone(&relay.service)));
+        relay.tasks.spawn(license::run(Arc::clone(&relay.service)));
         relay.scrub();
         Ok(relay)
     }
@@ -359,6 +362,9 @@ impl Service {
             counts.dead_letters += get(Counter::DeadLetters)?;
             counts.rate_violations_24h += get(Counter::RateViolations)?;
         }
+        let standing = self.license_standing()?;
+        counts.tier = standing.tier.as_str();
+        counts.org = standing.license.map(|(license, _)| license.org);
         counts.heartbeats_recent = self.heartbeats.recent(now_ms());
         Ok(counts)
     }

@@ -68,6 +68,8 @@ codes! {
         "an operator's policy, named in `policy`, keeps the message from its recipient",
     FORBIDDEN "forbidden" Forbidden
         "the role, or the API token, lacks the scope that `scope` names",
+    FORBIDDEN "license_required" LicenseRequired
+        "the relay's licence does not allow this; `feature` says what it would have to",
     FORBIDDEN "csrf" Csrf
         "a request with a cookie that changes something lacks the header `x-ekho-csrf`",
     FORBIDDEN "login_only" LoginOnly

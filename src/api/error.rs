@@ -134,6 +134,11 @@ impl From<Refusal> for ApiError {
             Refusal::LockedOut { retry_after_ms } => {
                 new(Code::LockedOut, "too many failed tries; wait").wait(retry_after_ms)
             }
+            Refusal::LicenseRequired { feature } => new(
+                Code::LicenseRequired,
+                &format!("this needs a licence for {}", feature.as_str()),
+            )
+            .with("feature", feature.as_str()),
             Refusal::LimitReached { limit } => new(
                 Code::LimitReached,
                 &format!("there are {limit} already, which is the limit"),

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::bench::BenchError;
 use super::client::ClientError;
 use crate::config::ConfigError;
+use crate::license::LicenseError;
 use crate::relay::OpenError;
 use crate::secrets::SecretsError;
 use crate::server::ServeError;
@@ -56,6 +57,9 @@ pub enum CliError {
     /// The bench failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// A licence or its key is not usable.
+    #[error("licence: {0}")]
+    License(#[from] LicenseError),
     /// Metrics could not be made.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),

@@ -13,6 +13,7 @@ mod doctor;
 mod error;
 mod files;
 mod help;
+mod license;
 mod lines;
 mod login;
 mod openapi;
@@ -58,6 +59,7 @@ enum Command {
     #[command(flatten)]
     Operator(operator::OperatorCommand),
     Audit(audit::AuditArgs),
+    License(license::LicenseArgs),
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(bench::BenchArgs),
     Openapi(openapi::OpenapiArgs),
@@ -139,6 +141,7 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Logout(args) => login::logout(args).await,
             Command::Operator(command) => operator::run(command).await,
             Command::Audit(args) => audit::run(args).await,
+            Command::License(args) => license::run(args),
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
             Command::Openapi(args) => openapi::run(&args),
             Command::Version(args) => version(&args),

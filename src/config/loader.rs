@@ -17,16 +17,10 @@ use super::entry::{Entry, Scope, Source};
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Variables of the original relay that are accepted and do nothing here, and why.
-const UNUSED: [(&str, &str); 6] = [
+const UNUSED: [(&str, &str); 3] = [
     (
         "EKHO_SWEEP_INTERVAL_MS",
         "nothing is swept here: what is due happens when it is due",
-    ),
-    ("EKHO_LICENSE_KEY", "this version has no licensed features"),
-    ("EKHO_LICENSE_PATH", "this version has no licensed features"),
-    (
-        "EKHO_LICENSE_PUBLIC_KEY_PATH",
-        "this version has no licensed features",
     ),
     (
         "EKHO_SHIELDCORTEX_PATH",

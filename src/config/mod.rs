@@ -68,6 +68,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Connections at once; further ones are answered 503.
     pub max_connections: usize,
+    /// The licence and how to check it.
+    pub license: LicenseConfig,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines are written: tracing directives.
@@ -84,6 +86,17 @@ pub struct Config {
     pub entries: Vec<Entry>,
     /// What is odd, but no reason not to start. One sentence each.
     pub warnings: Vec<String>,
+}
+
+/// Where a licence comes from, and the key that it is checked with.
+#[derive(Clone, Default)]
+pub struct LicenseConfig {
+    /// The licence itself. Stands above the file.
+    pub key: Option<Zeroizing<String>>,
+    /// The file that holds it.
+    pub path: Option<PathBuf>,
+    /// PEM file with the public key to check it with, in place of the vendor's.
+    pub public_key_path: Option<PathBuf>,
 }
 
 /// Where TLS comes from.

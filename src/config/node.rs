@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::entry::{Scope, Source};
 use super::loader::{Loader, Spec};
-use super::{Config, LogFormat, TlsPaths, parse, seeds};
+use super::{Config, LicenseConfig, LogFormat, TlsPaths, parse, seeds};
 
 const MIB: u64 = 1 << 20;
 
@@ -118,6 +118,25 @@ fn tls(loader: &mut Loader) -> Option<TlsPaths> {
     }
 }
 
+fn license(loader: &mut Loader) -> LicenseConfig {
+    let license = LicenseConfig {
+        key: loader.secret(node(
+            "EKHO_LICENSE_KEY",
+            "the licence; without one this is the free tier",
+        )),
+        path: loader.path(node("EKHO_LICENSE_PATH", "the file that holds the licence")),
+        public_key_path: loader.path(node(
+            "EKHO_LICENSE_PUBLIC_KEY_PATH",
+            "PEM public key to check licences with, in place of the built-in one",
+        )),
+    };
+    if license.key.is_some() && license.path.is_some() {
+        let warning = "EKHO_LICENSE_KEY and EKHO_LICENSE_PATH are both set: the key counts";
+        loader.warnings.push(warning.into());
+    }
+    license
+}
+
 fn base_url(loader: &mut Loader, host: &str, port: u16, is_tls: bool) -> String {
     const VARIABLE: &str = "EKHO_BASE_URL";
     let spec = node(
@@ -217,6 +236,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         "EKHO_MASTER_SECRET",
         "seals agents' keys on disk; made by ekho setup where it is not set",
     ));
+    let license = license(loader);
     let spec = node(
         "EKHO_DEV_INSECURE",
         "start with weak or missing secrets; never in production",
@@ -253,6 +273,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         idle_timeout: Duration::from_secs(idle_timeout_seconds),
         shutdown_timeout: Duration::from_secs(shutdown_timeout_seconds),
         max_connections,
+        license,
         log_format,
         log_filter,
         disk_free_min_bytes,

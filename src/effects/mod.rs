@@ -2,5 +2,6 @@
 
 pub mod heartbeats;
 pub mod indexer;
+pub mod license;
 pub mod timer;
 pub mod waiters;

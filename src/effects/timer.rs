@@ -44,6 +44,7 @@ pub async fn run(service: Arc<Service>) {
 
 async fn begin(service: &Service, began_ms: u64) -> Result<(), ServiceError> {
     service.propose(&Command::LeadershipBegan).await?;
+    service.pass_on_license().await?;
     // An earlier leader's clock may have been ahead of ours; what it stamped is in the state.
     let stamped_ms = system::get(&service.view())?.now_ms;
     service.guard.leadership_began(began_ms.max(stamped_ms));

@@ -94,7 +94,9 @@ impl OperatorRequest {
             OperatorRequest::PutPolicy { .. }
             | OperatorRequest::DeletePolicy { .. }
             | OperatorRequest::RollBackPolicy { .. } => Need::Scope(Scope::Policies),
-            OperatorRequest::ChangeSettings { .. } => Need::Scope(Scope::Settings),
+            OperatorRequest::ChangeSettings { .. } | OperatorRequest::InstallLicense(_) => {
+                Need::Scope(Scope::Settings)
+            }
             OperatorRequest::CreateOperator { .. }
             | OperatorRequest::ChangeOperator { .. }
             | OperatorRequest::DeleteOperator { .. }

@@ -9,6 +9,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 use ekho_storage::tables::agent::HoldKind;
 use ekho_storage::tables::approval::Risk;
+use ekho_storage::tables::license::License;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
 use ekho_storage::tables::operator::{Role, Scopes};
 use ekho_storage::tables::policy::Draft;
@@ -67,6 +68,11 @@ pub enum Command {
     },
     /// Somebody failed to sign in.
     LoginFailed(LoginFailed),
+    /// What the leader verified of the licence that it is configured with; none without one.
+    ConfigureLicense {
+        /// The facts.
+        license: Option<Box<License>>,
+    },
 }
 
 /// First set-up: one fleet with its owner, settings, and the identity of the sealing key.
@@ -491,6 +497,8 @@ pub enum OperatorRequest {
         /// Why.
         reason: String,
     },
+    /// Install a licence that was verified, or with none remove the one that is installed.
+    InstallLicense(Option<Box<License>>),
 }
 
 /// Encodes a value of the log, version byte first.

@@ -18,6 +18,7 @@ mod conversation;
 mod dead_letter;
 mod delivery;
 mod inbox;
+mod license;
 mod message;
 mod operator;
 mod send;
@@ -147,6 +148,7 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::CreateSession(create) => session::create(apply, create),
         Command::LoginFailed(failed) => session::failed(apply, failed),
         Command::DeleteSession { token_hash } => session::sign_out(apply, token_hash),
+        Command::ConfigureLicense { license } => license::configure(apply, license.map(|one| *one)),
         Command::Operator {
             token_hash,
             request_id,

@@ -15,6 +15,7 @@ use super::apply::Apply;
 use super::audit;
 use super::command::{Bootstrap, OperatorRequest};
 use super::dead_letter;
+use super::license;
 use super::message;
 use super::outcome::{Outcome, Refusal};
 use super::policy;
@@ -197,6 +198,7 @@ pub(crate) fn order(
             seqs,
             reason,
         } => message::redirect(apply, &by, &from_agent_id, &to_agent_id, &seqs, &reason),
+        OperatorRequest::InstallLicense(new) => license::install(apply, &by, new.map(|one| *one)),
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {
             policy::roll_back(apply, &by, policy_id, version)

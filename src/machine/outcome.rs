@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 use ekho_storage::tables::TimeMs;
 use ekho_storage::tables::agent::AgentStatus;
 use ekho_storage::tables::approval::ApprovalStatus;
+use ekho_storage::tables::license::Feature;
 use ekho_storage::tables::operator::Scope;
 
 /// What a command came to.
@@ -183,6 +184,11 @@ pub enum Refusal {
     LockedOut {
         /// When the next try is looked at.
         retry_after_ms: u64,
+    },
+    /// The relay's licence does not allow this.
+    LicenseRequired {
+        /// What it would have to allow.
+        feature: Feature,
     },
 }
 

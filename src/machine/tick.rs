@@ -15,6 +15,7 @@ use super::agent;
 use super::apply::Apply;
 use super::audit;
 use super::delivery::Slot;
+use super::license;
 use super::outcome::Outcome;
 
 /// Deliveries of one message removed in one step; a larger fan-out takes several.
@@ -91,6 +92,7 @@ fn handle(apply: &mut Apply<'_>, due_ms: u64, entry: &Due) -> Result<(), Storage
             Ok(())
         }
         Due::Approval { fleet, approval } => action::approval_due(apply, *fleet, *approval),
+        Due::License => license::ended(apply, due_ms),
         Due::Events { fleet } => audit::events_due(apply, *fleet),
         Due::Login(source) => {
             login::delete(apply.txn, source);

@@ -35,12 +35,13 @@ const LAG_SECONDS: [f64; 15] = [
     0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 900.0, 3600.0,
 ];
 
-/// The tier told in `ekho_relay_info`.
-const TIER: &str = "oss";
-
 /// Counts of what is stored, over all fleets; labels are statuses.
 #[derive(Clone, Debug, Default)]
 pub struct StateCounts {
+    /// The tier of the licence.
+    pub tier: &'static str,
+    /// Whose licence it is.
+    pub org: Option<String>,
     /// Fleets.
     pub fleets: u64,
     /// Agents by status.
@@ -122,6 +123,7 @@ pub struct Metrics {
 
 /// Gauges that are set at a scrape.
 struct Scraped {
+    relay_info: IntGaugeVec,
     fleets: IntGauge,
     agents: IntGaugeVec,
     messages: IntGaugeVec,
@@ -180,13 +182,6 @@ impl Metrics {
         let registry = Registry::new();
         let make = Make(&registry);
         make.gauge("ekho_up", "1 while the relay answers")?.set(1);
-        make.gauges(
-            "ekho_relay_info",
-            "What this relay is",
-            &["version", "tier", "org"],
-        )?
-        .with_label_values(&[env!("CARGO_PKG_VERSION"), TIER, ""])
-        .set(1);
         // No tasks are kept, so there are none in any state; dashboards made for the original
         // find the name.
         let tasks = make.gauges("ekho_a2a_tasks_total", "A2A tasks by state", &["state"])?;
@@ -195,6 +190,11 @@ impl Metrics {
         }
         let status = ["status"];
         let scraped = Scraped {
+            relay_info: make.gauges(
+                "ekho_relay_info",
+                "What this relay is",
+                &["version", "tier", "org"],
+            )?,
             fleets: make.gauge("ekho_fleets_total", "Fleets")?,
             agents: make.gauges("ekho_agents_total", "Agents by status", &status)?,
             messages: make.gauges("ekho_messages_total", "Messages by status", &status)?,
@@ -339,6 +339,11 @@ impl Observer for Metrics {
 
 impl Scraped {
     fn set(&self, counts: &StateCounts, node: &NodeGauges) {
+        // A licence that ended leaves no series behind.
+        self.relay_info.reset();
+        let org = counts.org.as_deref().unwrap_or_default();
+        let labels = [env!("CARGO_PKG_VERSION"), counts.tier, org];
+        self.relay_info.with_label_values(&labels).set(1);
         for (gauges, values) in [
             (&self.agents, &counts.agents),
             (&self.messages, &counts.messages),

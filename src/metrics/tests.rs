@@ -6,6 +6,7 @@ type Test = Result<(), Box<dyn std::error::Error>>;
 
 fn counts() -> StateCounts {
     StateCounts {
+        tier: "oss",
         messages_accepted: 9,
         fleets: 1,
         agents: vec![("healthy", 3), ("revoked", 1)],

@@ -57,6 +57,8 @@ pub struct Overview {
     pub quarantined: u64,
     /// Refusals by rate limit in the last 24 hours.
     pub rate_violations: u64,
+    /// How the relay stands with its licence.
+    pub license: Standing,
     /// The newest events.
     pub events: Vec<PublicEvent>,
 }
@@ -176,6 +178,7 @@ impl Service {
             dead_letters: count(Counter::DeadLetters)?,
             quarantined: count(Counter::AgentQuarantined)?,
             rate_violations: count(Counter::RateViolations)?,
+            license: self.license_standing()?,
             events: events
                 .iter()
                 .map(|stored| public(&view, fleet, stored))

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod error;
 pub mod events;
 pub mod inbox;
+pub mod license;
 pub mod messages;
 pub mod operators;
 pub mod page;
@@ -35,6 +36,7 @@ use crate::effects::waiters::Waiters;
 use crate::ingress::guard::{NonceGuard, Verdict};
 use crate::ingress::seal::Sealer;
 use crate::ingress::tokens::TokenHasher;
+use crate::license::Configured;
 use crate::machine::RelayMachine;
 use crate::machine::command::{self, AgentRequest, Auth, Command};
 use crate::machine::outcome::{Outcome, Refusal};
@@ -65,6 +67,8 @@ pub struct Service {
     pub tokens: TokenHasher,
     /// How far the audit log was worked out.
     pub progress: Progress,
+    /// The licence that this node is configured with.
+    pub license: Configured,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// The relay's address as agents are told.

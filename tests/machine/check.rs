@@ -264,7 +264,7 @@ impl Found {
                     .unwrap()
                     .is_some_and(|token| token.expires_ms == *at),
                 Due::DeadLetter { seq, .. } => letters.insert(*seq),
-                Due::Events { .. } => true,
+                Due::Events { .. } | Due::License => true,
                 Due::Approval { approval, .. } => self.approvals.iter().any(|one| {
                     let pending = one.status == ApprovalStatus::Pending;
                     let expected = if pending {

@@ -5,6 +5,7 @@
 //!   several tests use; `process`: children that do not outlive the tests
 //! - `operator`: what an operator does over HTTP
 //! - `agent`: signed requests, byte for byte
+//! - `license`: licences signed by a key of the tests
 //! - `http`: one HTTP exchange and its answer
 //! - `sse`: server-sent events
 //! - `time`: deadlines instead of sleeps, and times as they stand on the wire
@@ -21,6 +22,7 @@
 
 mod agent;
 mod http;
+mod license;
 mod operator;
 mod process;
 mod relay;
@@ -30,6 +32,7 @@ mod time;
 
 pub use agent::{Agent, SignedRequest, body_hash, direct, message_to, signature, uuid};
 pub use http::{Answer, Http};
+pub use license::{Vendor, pro_claims};
 pub use operator::Operator;
 pub use process::Process;
 pub use relay::{Credentials, Relay, RelayBuilder, ekho};

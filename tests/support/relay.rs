@@ -31,6 +31,8 @@ const SHOWN_LOG_LINES: usize = 60;
 pub struct RelayBuilder {
     env: Vec<(String, String)>,
     dir: Option<PathBuf>,
+    /// Files in the directory that commands run in.
+    files: Vec<(String, String)>,
 }
 
 /// A relay in a directory of its own. Killed when dropped, and when the test process ends.
@@ -79,6 +81,12 @@ impl RelayBuilder {
         self
     }
 
+    /// Puts a file into the directory that setup and serve run in.
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.into(), content.into()));
+        self
+    }
+
     /// Works in this directory instead of a temporary one, such as a small file system.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_path_buf());
@@ -99,6 +107,9 @@ impl RelayBuilder {
                 .path()
                 .to_path_buf(),
         };
+        for (name, content) in &self.files {
+            fs::write(dir.join(name), content).expect("a file");
+        }
         let mut env: Vec<(String, String)> = DEFAULTS
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_string()))

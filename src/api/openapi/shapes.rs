@@ -49,6 +49,9 @@ pub struct ErrorBody {
     /// With `forbidden`: the scope that is needed.
     #[schema(required = false)]
     scope: String,
+    /// With `license_required`: the feature that a licence would have to allow.
+    #[schema(required = false)]
+    feature: String,
     /// With `policy_denied`: the policy's name.
     #[schema(required = false)]
     policy: String,

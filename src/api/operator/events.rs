@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use ekho_storage::tables::fleet;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -9,6 +10,7 @@ use utoipa_axum::routes;
 use super::SignedIn;
 use super::agents::{AgentView, agent_view, fleet_id};
 use super::audit::{EventView, event_view};
+use super::license::{self, LicenseProblem};
 use super::list::{ListParams, ListQuery, Paging, number_of};
 use crate::api::openapi::Routes;
 use crate::api::{ApiError, App};
@@ -110,6 +112,16 @@ struct Overview {
     rate_violations: u64,
     /// The 20 newest.
     recent_events: Vec<EventView>,
+    license: OverviewLicense,
+}
+
+/// How the relay stands with its licence.
+#[derive(Serialize, ToSchema)]
+struct OverviewLicense {
+    /// oss or pro.
+    tier: &'static str,
+    /// What is wrong with it, or soon will be.
+    problems: Vec<LicenseProblem>,
 }
 
 /// How things stand.
@@ -123,6 +135,7 @@ async fn overview(State(app): State<App>, operator: SignedIn) -> Result<Json<Ove
     let overview = app.service.overview(operator.fleet()).await?;
     let fleet_id = fleet_id(&app.service.view(), operator.fleet())?;
     let agents = overview.agents.iter();
+    let license = license::view(overview.license, operator.fleet() == fleet::FIRST);
     Ok(Json(Overview {
         agents: agents
             .map(|(agent, live)| agent_view(&fleet_id, agent, live))
@@ -133,5 +146,9 @@ async fn overview(State(app): State<App>, operator: SignedIn) -> Result<Json<Ove
         quarantined_agent_count: overview.quarantined,
         rate_violations: overview.rate_violations,
         recent_events: overview.events.iter().map(event_view).collect(),
+        license: OverviewLicense {
+            tier: license.tier,
+            problems: license.problems,
+        },
     }))
 }

@@ -9,6 +9,7 @@ mod dead_letter_export;
 mod dead_letters;
 mod events;
 mod inbox;
+mod license;
 mod list;
 mod messages;
 mod operators;
@@ -39,5 +40,6 @@ pub fn router() -> Routes {
         .merge(messages::router())
         .merge(conversations::router())
         .merge(activity::router())
+        .merge(license::router())
         .merge(stream::router())
 }

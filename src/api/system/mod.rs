@@ -48,7 +48,7 @@ async fn root(State(app): State<App>) -> Result<Json<Root>, ApiError> {
     Ok(Json(Root {
         service: "ekho-relay",
         version: env!("CARGO_PKG_VERSION"),
-        tier: "oss",
+        tier: app.service.license_standing()?.tier.as_str(),
         setup_required: !app.service.is_set_up()?,
         docs: "/docs/",
     }))

@@ -291,7 +291,7 @@ fn unknown_and_unused_variables_warn() -> Test {
     fs::write(dir.path().join("ekho.toml"), "prot = 1\n")?;
     let environment = [
         ("EKHO_SWEEP_INTERVAL_MS", "30000"),
-        ("EKHO_LICENSE_KEY", "x"),
+        ("EKHO_SHIELDCORTEX_PATH", "x"),
         ("EKHO_NO_SUCH", "x"),
         ("EKHO_TOKEN", "x"),
         ("EKHO_PORT", ""),
@@ -299,8 +299,8 @@ fn unknown_and_unused_variables_warn() -> Test {
     let config = load(dir.path(), &environment)?;
     assert_eq!(config.port, 4000, "an empty variable counts as unset");
     let expected = [
-        "EKHO_LICENSE_KEY is accepted and has no effect: this version has no licensed features".to_string(),
         "EKHO_NO_SUCH is not a setting of this relay and is ignored".to_string(),
+        "EKHO_SHIELDCORTEX_PATH is accepted and has no effect: this version has no extension hooks".to_string(),
         "EKHO_SWEEP_INTERVAL_MS is accepted and has no effect: nothing is swept here: what is due happens when it is due".to_string(),
         format!("prot in {} is not a setting of this relay and is ignored", dir.path().join("ekho.toml").display()),
     ];

@@ -115,6 +115,8 @@ pub enum Due {
         /// The conversation.
         conversation: String,
     },
+    /// A licence ends.
+    License,
 }
 
 fn key(due_ms: TimeMs, due: &Due) -> Key {
@@ -152,6 +154,7 @@ fn key(due_ms: TimeMs, due: &Due) -> Key {
         Due::Login(login::Source::Address(address)) => key.u8(14).text(address),
         Due::Events { fleet } => key.u8(15).u32(*fleet),
         Due::Approval { fleet, approval } => key.u8(16).u32(*fleet).u128(*approval),
+        Due::License => key.u8(30),
     }
 }
 
@@ -224,6 +227,7 @@ fn parse(bytes: &[u8]) -> Result<(TimeMs, Due), StorageError> {
             fleet: key.u32()?,
             approval: key.u128()?,
         },
+        30 => Due::License,
         kind => {
             return Err(StorageError::Corrupt {
                 table: "due",

@@ -132,6 +132,8 @@ kinds! {
     ApprovalFirstApproved = "approval.first_approved",
     ApprovalExpired = "approval.expired",
     MessageRedirected = "message.redirected",
+    LicenseChanged = "license.changed",
+    LicenseExpired = "license.expired",
 }
 
 impl EventKind {

@@ -5,6 +5,9 @@ use bincode::{Decode, Encode};
 use super::{FleetNo, TimeMs, record, registry};
 use crate::{Cf, Key, Read, StorageError, Txn};
 
+/// The number of the fleet that set-up makes. Its owners administer the relay.
+pub const FIRST: FleetNo = 1;
+
 /// A fleet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Fleet {

@@ -18,6 +18,7 @@ pub mod event;
 pub mod fleet;
 pub mod floor;
 pub mod idempotency;
+pub mod license;
 pub mod login;
 pub mod message;
 pub mod nonce;
@@ -76,6 +77,7 @@ pub(crate) mod meta {
     pub const EVENT_HEAD: u8 = 7;
     pub const EVENT_ANCHOR: u8 = 8;
     pub const POLICIES: u8 = 9;
+    pub const LICENSES: u8 = 30;
 }
 
 /// Implements [`Record`](crate::Record) in its first version.

@@ -15,6 +15,7 @@ use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
 use ekho_storage::tables::fleet::Fleet;
 use ekho_storage::tables::floor::Floor;
 use ekho_storage::tables::idempotency::Idempotency;
+use ekho_storage::tables::license::{License, Licenses, Tier};
 use ekho_storage::tables::login::Failures;
 use ekho_storage::tables::message::{Envelope, Message, MessageState, Priority, Recipient};
 use ekho_storage::tables::notice::Notice;
@@ -117,6 +118,7 @@ pub fn all() -> Vec<Entry> {
             }],
         ),
         entry(1, vec![Totals::default(), totals()]),
+        entry(1, licenses()),
     ]
 }
 
@@ -342,6 +344,30 @@ pub fn deliveries() -> Vec<Delivery> {
         }),
     );
     all
+}
+
+fn licenses() -> Vec<Licenses> {
+    let pro = License {
+        tier: Tier::Pro,
+        org: "Acme".into(),
+        max_fleets: 5,
+        features: vec!["analytics".into()],
+        issued_ms: NOW_MS,
+        expires_ms: NOW_MS + 1,
+        fingerprint: [0xab; 32],
+    };
+    let free = License {
+        tier: Tier::Oss,
+        features: vec![],
+        ..pro.clone()
+    };
+    vec![
+        Licenses::default(),
+        Licenses {
+            installed: Some(pro),
+            configured: Some(free),
+        },
+    ]
 }
 
 fn events() -> Vec<Event> {

@@ -114,6 +114,7 @@ fn any_due() -> impl Strategy<Value = Due> {
                 seq,
             }
         }),
+        Just(Due::License),
         hash().prop_map(|token_hash| Due::Session { token_hash }),
         hash().prop_map(|token_hash| Due::EnrollmentToken { token_hash }),
         (1..3u32, seq()).prop_map(|(fleet, seq)| Due::DeadLetter { fleet, seq }),

@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod dead_letters;
 mod holds;
+mod license;
 mod live;
 mod messages;
 mod people;
