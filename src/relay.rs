@@ -26,7 +26,7 @@ use crate::ingress::guard::NonceGuard;
 use crate::ingress::seal::{SealError, Sealer};
 use crate::ingress::tokens::TokenHasher;
 use crate::license::Configured;
-use crate::machine::RelayMachine;
+use crate::machine::{FLEETS_MAX, RelayMachine};
 use crate::metrics::{Metrics, NodeGauges, StateCounts};
 use crate::secrets::Secrets;
 use crate::service::operators::SetUp;
@@ -320,8 +320,8 @@ impl Service {
     pub fn state_counts(&self) -> Result<StateCounts, ServiceError> {
         let view = self.view();
         let mut counts = StateCounts::default();
-        let fleets = fleet::list(&view, 1000)?;
-        counts.fleets = fleets.len() as u64;
+        let fleets = fleet::list(&view, FLEETS_MAX as usize)?;
+        counts.fleets = fleet::in_use(&view)?;
         for fleet in fleets {
             let get = |counter| counter::get(&view, fleet.no, counter);
             let add = |list: &mut Vec<(&'static str, u64)>, name: &'static str, counter| {

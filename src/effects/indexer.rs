@@ -80,6 +80,10 @@ async fn all(service: &Arc<Service>) -> Result<(), ServiceError> {
             let began = Instant::now();
             let last = |seq| sequence::last(&service.view(), fleet.no, seq);
             let head = last(Sequence::Event)?;
+            // Most fleets have nothing new, and a look is cheaper than a step.
+            if is_up_to_date(service, fleet.no, head)? {
+                break;
+            }
             let step = {
                 let service = Arc::clone(service);
                 tokio::task::spawn_blocking(move || step(&service, fleet.no)).await
@@ -95,6 +99,17 @@ async fn all(service: &Arc<Service>) -> Result<(), ServiceError> {
         }
     }
     Ok(())
+}
+
+/// Whether a fleet's events were all looked at. What was removed since is noted as well.
+fn is_up_to_date(service: &Service, fleet: FleetNo, head: u64) -> Result<bool, StorageError> {
+    let view = service.view();
+    if derived::position(&view, fleet)? < head {
+        return Ok(false);
+    }
+    let (floor, _) = event::anchor(&view, fleet)?;
+    service.state.floors().raise(fleet, floor);
+    Ok(true)
 }
 
 /// Takes the next events; whether there may be more.

@@ -94,6 +94,12 @@ impl Sink for Arc<Waiters> {
         self.log.notify_waiters();
     }
 
+    fn close(&self, fleet: FleetNo) {
+        let by_inbox = self.by_inbox.lock();
+        let of_fleet = by_inbox.iter().filter(|((of, _), _)| *of == fleet);
+        of_fleet.for_each(|(_, slot)| slot.notify.notify_waiters());
+    }
+
     fn wake(&self, inboxes: &[Inbox]) {
         if self.is_empty() {
             return;

@@ -1,8 +1,7 @@
 //! Who signed a request: the checks that need no log, cheapest first.
 
 use axum::http::{HeaderMap, Method};
-use ekho_storage::tables::agent;
-use ekho_storage::tables::settings;
+use ekho_storage::tables::{agent, fleet, settings};
 
 use super::signing::{Signable, SignatureHeaders, hash};
 use crate::clock::{now_ms, parse_iso};
@@ -28,6 +27,9 @@ pub async fn authenticate(
     let agent = found
         .filter(|agent| !agent.revoked)
         .ok_or(Refusal::InvalidCredentials)?;
+    if fleet::is_archived(&service.view(), agent.fleet)? {
+        return Err(Refusal::InvalidCredentials.into());
+    }
     let now = now_ms();
     let skew_ms = settings::get(&service.view())?.timestamp_skew_ms;
     let timestamp_ms = parse_iso(headers.timestamp)

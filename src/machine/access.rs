@@ -6,7 +6,7 @@
 
 use ekho_storage::tables::operator::{self, Operator, Scope, Scopes};
 use ekho_storage::tables::session::{self, Origin, Session};
-use ekho_storage::tables::{FleetNo, TimeMs};
+use ekho_storage::tables::{FleetNo, TimeMs, fleet};
 use ekho_storage::{Read, StorageError};
 
 use super::command::OperatorRequest;
@@ -48,10 +48,16 @@ pub fn principal(
     if session.expires_ms.is_some_and(|at_ms| at_ms <= now_ms) {
         return Ok(None);
     }
+    if fleet::is_archived(read, session.fleet)? {
+        return Ok(None);
+    }
     let Some(operator) = operator::get(read, session.fleet, &session.operator_id)? else {
         return Ok(None);
     };
-    let role = operator.role.scopes();
+    let mut role = operator.role.scopes();
+    if session.fleet != fleet::FIRST {
+        role = role.without(Scopes::of(&Scope::RELAY));
+    }
     let scopes = match &session.origin {
         Origin::Login { .. } => role,
         Origin::ApiToken { scopes, .. } => role.and(*scopes),
@@ -97,6 +103,10 @@ impl OperatorRequest {
             OperatorRequest::ChangeSettings { .. } | OperatorRequest::InstallLicense(_) => {
                 Need::Scope(Scope::Settings)
             }
+            OperatorRequest::CreateFleet(_)
+            | OperatorRequest::RenameFleet { .. }
+            | OperatorRequest::ArchiveFleet { .. }
+            | OperatorRequest::RestoreFleet { .. } => Need::Scope(Scope::Fleets),
             OperatorRequest::CreateOperator { .. }
             | OperatorRequest::ChangeOperator { .. }
             | OperatorRequest::DeleteOperator { .. }

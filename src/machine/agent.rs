@@ -23,7 +23,7 @@ pub(crate) fn enroll(apply: &mut Apply<'_>, enroll: Enroll) -> Result<Outcome, S
     let Some(fleet) = fleet::by_id(apply.txn, &enroll.fleet_id)? else {
         return invalid;
     };
-    if found.fleet != fleet.no || found.expires_ms <= apply.now() {
+    if fleet.archived_ms.is_some() || found.fleet != fleet.no || found.expires_ms <= apply.now() {
         return invalid;
     }
     let limit = apply.settings.max_agents;

@@ -5,6 +5,7 @@
 
 use ekho_storage::StorageError;
 use ekho_storage::tables::agent::{self, Agent};
+use ekho_storage::tables::fleet;
 use ekho_storage::tables::nonce as nonces;
 
 use super::apply::Apply;
@@ -24,7 +25,7 @@ pub(crate) fn accept(
         credential.id == auth.credential
             && credential.valid_until_ms.is_none_or(|until| now < until)
     });
-    if agent.revoked || !valid {
+    if agent.revoked || !valid || fleet::is_archived(apply.txn, auth.fleet)? {
         return Ok(Err(Refusal::InvalidCredentials));
     }
     let Some(nonce) = &auth.nonce else {

@@ -78,20 +78,27 @@ pub enum Command {
 /// First set-up: one fleet with its owner, settings, and the identity of the sealing key.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Bootstrap {
+    /// The fleet and its owner.
+    pub fleet: NewFleet,
+    /// Identity of the key that seals secrets.
+    pub sealing_key_id: String,
+    /// Settings to begin with.
+    pub settings: Settings,
+}
+
+/// A fleet to be made, and its owner.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewFleet {
     /// The fleet's public id.
     pub fleet_id: String,
     /// The fleet's name.
-    pub fleet_name: String,
+    pub name: String,
     /// The owner's public id.
     pub operator_id: String,
     /// The owner's sign-in name.
     pub email: String,
     /// argon2id of the owner's password.
     pub password_hash: String,
-    /// Identity of the key that seals secrets.
-    pub sealing_key_id: String,
-    /// Settings to begin with.
-    pub settings: Settings,
 }
 
 /// An enrolment.
@@ -499,6 +506,27 @@ pub enum OperatorRequest {
     },
     /// Install a licence that was verified, or with none remove the one that is installed.
     InstallLicense(Option<Box<License>>),
+    /// Make a fleet.
+    CreateFleet(Box<NewFleet>),
+    /// Rename a fleet.
+    RenameFleet {
+        /// Public id.
+        fleet_id: String,
+        /// The new name.
+        name: String,
+    },
+    /// Shut a fleet.
+    ArchiveFleet {
+        /// Public id.
+        fleet_id: String,
+        /// Its name, to be sure.
+        name: String,
+    },
+    /// Take an archived fleet back into use.
+    RestoreFleet {
+        /// Public id.
+        fleet_id: String,
+    },
 }
 
 /// Encodes a value of the log, version byte first.

@@ -17,6 +17,7 @@ mod auth;
 mod conversation;
 mod dead_letter;
 mod delivery;
+mod fleet;
 mod inbox;
 mod license;
 mod message;
@@ -39,6 +40,7 @@ use apply::Apply;
 use command::{AgentRequest, Auth, Command};
 use outcome::{Outcome, Refusal};
 
+pub use fleet::FLEETS_MAX;
 pub use message::REDIRECTED_AT_ONCE;
 pub use operator::OPERATORS_MAX;
 pub use send::ROOM_PREFIX;
@@ -49,6 +51,8 @@ pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
 pub struct Effects {
     /// Inboxes with something new.
     pub wakes: Vec<(FleetNo, AgentNo)>,
+    /// Fleets that were shut.
+    pub closed: Vec<FleetNo>,
     /// Whether anything was added to the audit log.
     pub recorded: bool,
     /// The system row and the settings as this batch left them, so that each command of a batch
@@ -62,6 +66,9 @@ pub struct Effects {
 pub trait Sink: Send + Sync + 'static {
     /// Wakes whoever waits for these inboxes.
     fn wake(&self, inboxes: &[(FleetNo, AgentNo)]);
+
+    /// Wakes whoever waits for an inbox of this fleet.
+    fn close(&self, fleet: FleetNo);
 
     /// Wakes whoever follows the audit log.
     fn recorded(&self);
@@ -99,6 +106,9 @@ impl<S: Sink> Machine for RelayMachine<S> {
     fn committed(&self, effects: Effects) {
         if !effects.wakes.is_empty() {
             self.sink.wake(&effects.wakes);
+        }
+        for fleet in effects.closed {
+            self.sink.close(fleet);
         }
         if effects.recorded {
             self.sink.recorded();

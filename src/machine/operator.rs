@@ -3,7 +3,6 @@
 use ekho_storage::StorageError;
 use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::event::{Actor, EventKind, Resource};
-use ekho_storage::tables::fleet::{self, Fleet};
 use ekho_storage::tables::operator::{self, Operator, Role};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::token::{self, EnrollmentToken};
@@ -12,9 +11,9 @@ use ekho_storage::tables::{FleetNo, settings};
 use super::access::{self, Principal};
 use super::agent::{self, HoldOrder};
 use super::apply::Apply;
-use super::audit;
 use super::command::{Bootstrap, OperatorRequest};
 use super::dead_letter;
+use super::fleet;
 use super::license;
 use super::message;
 use super::outcome::{Outcome, Refusal};
@@ -35,34 +34,10 @@ pub(crate) fn bootstrap(
     if sequence::last(apply.txn, 0, Sequence::Fleet)? > 0 {
         return Ok(Outcome::Refused(Refusal::AlreadySetUp));
     }
-    let now = apply.now();
     *apply.settings = bootstrap.settings;
     settings::put(apply.txn, apply.settings);
     apply.system.sealing_key_id = bootstrap.sealing_key_id;
-    let no = sequence::next(apply.txn, 0, Sequence::Fleet)? as FleetNo;
-    let fleet = Fleet {
-        no,
-        id: bootstrap.fleet_id,
-        name: bootstrap.fleet_name,
-        created_ms: now,
-    };
-    fleet::put(apply.txn, &fleet);
-    let owner = Operator {
-        id: bootstrap.operator_id.clone(),
-        email: bootstrap.email,
-        password_hash: bootstrap.password_hash,
-        role: Role::Owner,
-        created_ms: now,
-    };
-    operator::put(apply.txn, no, &owner);
-    audit::watch(apply, no);
-    let resource = Resource::Other("fleet".into(), fleet.id);
-    apply.record(
-        no,
-        EventKind::FleetCreated,
-        Actor::Operator(bootstrap.operator_id),
-        resource,
-    )?;
+    fleet::make(apply, bootstrap.fleet)?;
     Ok(Outcome::Done)
 }
 
@@ -199,6 +174,14 @@ pub(crate) fn order(
             reason,
         } => message::redirect(apply, &by, &from_agent_id, &to_agent_id, &seqs, &reason),
         OperatorRequest::InstallLicense(new) => license::install(apply, &by, new.map(|one| *one)),
+        OperatorRequest::CreateFleet(new) => fleet::create(apply, &by, *new),
+        OperatorRequest::RenameFleet { fleet_id, name } => {
+            fleet::rename(apply, &by, &fleet_id, name)
+        }
+        OperatorRequest::ArchiveFleet { fleet_id, name } => {
+            fleet::archive(apply, &by, &fleet_id, &name)
+        }
+        OperatorRequest::RestoreFleet { fleet_id } => fleet::restore(apply, &by, &fleet_id),
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {
             policy::roll_back(apply, &by, policy_id, version)

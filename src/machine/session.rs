@@ -6,7 +6,7 @@ use ekho_storage::tables::event::{Actor, EventKind, Resource};
 use ekho_storage::tables::login::{self, Source};
 use ekho_storage::tables::operator::{self, Scopes};
 use ekho_storage::tables::session::{self, Origin, Session};
-use ekho_storage::tables::{FleetNo, TimeMs};
+use ekho_storage::tables::{FleetNo, TimeMs, fleet};
 
 use super::access::Principal;
 use super::apply::{Apply, payload};
@@ -30,6 +30,9 @@ pub(crate) fn create(
     else {
         return Ok(Outcome::Refused(Refusal::InvalidCredentials));
     };
+    if fleet::is_archived(apply.txn, create.fleet)? {
+        return Ok(Outcome::Refused(Refusal::InvalidCredentials));
+    }
     let sources = [
         Source::Account(create.fleet, operator.email.clone()),
         Source::Address(create.address.clone()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ekho_storage::tables::control::{self, Control};
 use ekho_storage::tables::message::{self, Message};
-use ekho_storage::tables::{agent, delivery};
+use ekho_storage::tables::{agent, delivery, fleet};
 use ekho_storage::{Read, View};
 use tokio::time::Instant;
 
@@ -156,13 +156,14 @@ impl Taker<'_> {
         }
     }
 
-    /// The agent may have been revoked, or its credential replaced, while it waited.
+    /// The agent may have been revoked, its credential replaced, or its fleet shut, while it waited.
     fn still_admitted(&self) -> Result<(), ServiceError> {
-        let agent = agent::get(
-            &self.service.view(),
-            self.caller.agent.fleet,
-            self.caller.agent.no,
-        )?;
+        let view = self.service.view();
+        let fleet = self.caller.agent.fleet;
+        let agent = match fleet::is_archived(&view, fleet)? {
+            true => None,
+            false => agent::get(&view, fleet, self.caller.agent.no)?,
+        };
         let now = now_ms();
         let admitted = agent.is_some_and(|agent| {
             agent.credentials.iter().any(|credential| {

@@ -15,8 +15,6 @@ use crate::machine::outcome::Refusal;
 
 /// From when on it is said that a licence will end.
 const NOTICE_MS: u64 = 14 * 24 * 3_600_000;
-/// Fleets that are counted.
-const FLEETS_COUNTED: usize = 10_000;
 
 /// How the relay stands with its licence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +46,7 @@ impl Service {
         let view = self.view();
         let now_ms = relay_now_ms(&view)?;
         let licenses = license::get(&view)?;
-        let fleets = fleet::list(&view, FLEETS_COUNTED)?.len() as u64;
+        let fleets = fleet::in_use(&view)?;
         let mut standing = standing(&licenses, fleets, now_ms);
         if let Some(problem) = self.license.problem() {
             let problem = Problem {

@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod directory;
 pub mod error;
 pub mod events;
+pub mod fleets;
 pub mod inbox;
 pub mod license;
 pub mod messages;

@@ -14,7 +14,7 @@ use super::{Service, ServiceError};
 use crate::id;
 use crate::machine::OPERATORS_MAX;
 use crate::machine::access::{Need, Principal};
-use crate::machine::command::{Bootstrap, Command, OperatorRequest};
+use crate::machine::command::{Bootstrap, Command, NewFleet, OperatorRequest};
 use crate::machine::outcome::{Outcome, Refusal};
 
 /// First set-up.
@@ -56,11 +56,13 @@ impl Service {
         }
         let password_hash = self.hash_password(set_up.password).await?;
         let command = Command::Bootstrap(Bootstrap {
-            fleet_id: id::new_id("flt_"),
-            fleet_name: set_up.fleet_name,
-            operator_id: id::new_id("opr_"),
-            email: set_up.email.to_lowercase(),
-            password_hash,
+            fleet: NewFleet {
+                fleet_id: id::new_id("flt_"),
+                name: set_up.fleet_name,
+                operator_id: id::new_id("opr_"),
+                email: set_up.email.to_lowercase(),
+                password_hash,
+            },
             sealing_key_id: self.sealer.key_id().to_string(),
             settings: set_up.settings,
         });

@@ -57,6 +57,7 @@ impl Service {
         self.node.read_point().await?;
         let email = sign_in.email.to_lowercase();
         let fleet = fleet::by_name(&self.view(), &sign_in.fleet_name)?;
+        let fleet = fleet.filter(|fleet| fleet.archived_ms.is_none());
         let fleet_no = fleet.as_ref().map(|fleet| fleet.no);
         let address = sign_in.address;
         // Few at a time: each takes memory and tens of milliseconds of a core. The lock is looked at

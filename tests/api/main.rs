@@ -5,6 +5,7 @@
 //! - `beyond`: what goes beyond the original, on the same endpoints
 //! - `delivery`: deliveries in real time
 //! - `described`: the description at /openapi.json, held against what the relay does
+//! - `isolation`: fleets do not learn of each other
 //! - `operators`: sign-in, holds, approvals, settings
 //! - `system`: pages, limits, TLS, logs, start and end
 //! - `cli`: the command line
@@ -24,6 +25,7 @@ mod cli;
 mod contract;
 mod delivery;
 mod described;
+mod isolation;
 mod operators;
 mod signature;
 mod system;

@@ -4,7 +4,7 @@
 //! recount of the whole state ([`check::consistent`]).
 
 use ekho::machine::command::{
-    AgentRequest, Auth, Bootstrap, Command, Enroll, Nack, NewMessage, OperatorRequest, Poll,
+    AgentRequest, Auth, Bootstrap, Command, Enroll, Nack, NewFleet, NewMessage, OperatorRequest, Poll,
     Schedule, decode, encode,
 };
 use ekho::machine::outcome::{HandedOut, Outcome, Refusal, Sent};
@@ -380,11 +380,13 @@ pub fn agent_id(name: &str) -> String {
 
 pub fn bootstrap(settings: Settings) -> Bootstrap {
     Bootstrap {
-        fleet_id: FLEET_ID.into(),
-        fleet_name: "test".into(),
-        operator_id: OPERATOR_ID.into(),
-        email: "owner@example.org".into(),
-        password_hash: "$argon2id$first".into(),
+        fleet: NewFleet {
+            fleet_id: FLEET_ID.into(),
+            name: "test".into(),
+            operator_id: OPERATOR_ID.into(),
+            email: "owner@example.org".into(),
+            password_hash: "$argon2id$first".into(),
+        },
         sealing_key_id: "k1".into(),
         settings,
     }

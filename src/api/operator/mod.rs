@@ -9,6 +9,7 @@ mod dead_letter_export;
 mod dead_letters;
 mod events;
 mod inbox;
+mod fleets;
 mod license;
 mod list;
 mod messages;
@@ -41,5 +42,6 @@ pub fn router() -> Routes {
         .merge(conversations::router())
         .merge(activity::router())
         .merge(license::router())
+        .merge(fleets::router())
         .merge(stream::router())
 }

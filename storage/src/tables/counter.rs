@@ -44,6 +44,8 @@ pub enum Counter {
     RateViolations = 31,
     /// Approvals waiting for a decision.
     ApprovalsPending = 32,
+    /// Fleets that are not archived; of the whole relay.
+    FleetsInUse = 40,
 }
 
 impl Counter {

@@ -134,6 +134,9 @@ kinds! {
     MessageRedirected = "message.redirected",
     LicenseChanged = "license.changed",
     LicenseExpired = "license.expired",
+    FleetRenamed = "fleet.renamed",
+    FleetArchived = "fleet.archived",
+    FleetRestored = "fleet.restored",
 }
 
 impl EventKind {

@@ -64,6 +64,7 @@ pub(crate) mod registry {
     pub const POLICY_VERSION: u8 = 23;
     pub const AGENT_ORDER: u8 = 24;
     pub const AGENT_NAME_PART: u8 = 25;
+    pub const FLEET_ARCHIVED: u8 = 40;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).

@@ -34,6 +34,8 @@ pub enum Scope {
     Settings,
     /// Add, change and remove operators, and see their sessions and tokens.
     Operators,
+    /// Make, change and archive fleets. Only counts in the first fleet.
+    Fleets,
 }
 
 /// A set of scopes.
@@ -42,7 +44,7 @@ pub struct Scopes(u32);
 
 impl Scope {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Scope; 7] = [
+    pub const ALL: [Scope; 8] = [
         Scope::Read,
         Scope::Agents,
         Scope::Messages,
@@ -50,7 +52,11 @@ impl Scope {
         Scope::Policies,
         Scope::Settings,
         Scope::Operators,
+        Scope::Fleets,
     ];
+
+    /// Those that concern the whole relay: they only count in the first fleet.
+    pub const RELAY: [Scope; 2] = [Scope::Settings, Scope::Fleets];
 
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
@@ -62,6 +68,7 @@ impl Scope {
             Scope::Policies => "policies",
             Scope::Settings => "settings",
             Scope::Operators => "operators",
+            Scope::Fleets => "fleets",
         }
     }
 }
@@ -80,6 +87,11 @@ impl Scopes {
     /// What is in both.
     pub fn and(self, other: Scopes) -> Scopes {
         Scopes(self.0 & other.0)
+    }
+
+    /// What is in this one and not in the other.
+    pub fn without(self, other: Scopes) -> Scopes {
+        Scopes(self.0 & !other.0)
     }
 
     /// The scopes in it, in the order of their numbers.

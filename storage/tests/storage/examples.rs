@@ -51,7 +51,16 @@ pub fn all() -> Vec<Entry> {
             }],
         ),
         entry(1, events()),
-        entry(1, vec![fleet()]),
+        entry(
+            1,
+            vec![
+                fleet(),
+                Fleet {
+                    archived_ms: Some(NOW_MS),
+                    ..fleet()
+                },
+            ],
+        ),
         entry(
             1,
             vec![Floor {
@@ -145,6 +154,7 @@ pub fn fleet() -> Fleet {
         id: "flt_1".into(),
         name: "Möwe".into(),
         created_ms: NOW_MS,
+        archived_ms: None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod agents;
 mod approvals;
 mod dead_letters;
+mod fleets;
 mod holds;
 mod license;
 mod live;
