@@ -19,8 +19,8 @@ use crate::clock::now_ms;
 use crate::config::Config;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
-use crate::effects::{license, timer};
 use crate::effects::waiters::Waiters;
+use crate::effects::{license, timer};
 use crate::id;
 use crate::ingress::guard::NonceGuard;
 use crate::ingress::seal::{SealError, Sealer};
@@ -37,6 +37,9 @@ const FORMAT_VERSION: u32 = 1;
 
 /// Live views of operators at once.
 const LIVE_STREAMS: usize = 1000;
+
+/// Long reads of counters at once: each may take a core for a second.
+const ANALYSES_AT_ONCE: usize = 2;
 
 /// Password hashes computed at once: each takes a core for tens of milliseconds.
 const HASHING_AT_ONCE: usize = 2;
@@ -160,6 +163,7 @@ impl Relay {
             draining: CancellationToken::new(),
             damaged: CancellationToken::new(),
             live_streams: Arc::new(tokio::sync::Semaphore::new(LIVE_STREAMS)),
+            analyses: tokio::sync::Semaphore::new(ANALYSES_AT_ONCE),
             hashing: tokio::sync::Semaphore::new(HASHING_AT_ONCE),
         });
         let relay = Relay {

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ekho_storage::tables::derived::{self, Conversation, Pair, Span, Tag, Totals};
+use ekho_storage::tables::derived::{self, Conversation, Tag};
 use ekho_storage::tables::event::{self, Actor, Event, EventKind, Resource};
 use ekho_storage::tables::message::{self, Message};
+use ekho_storage::tables::rollup::{self, AgentTotals, Pair, Span, Totals};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, delivery, fleet};
 use ekho_storage::{StorageError, Txn};
@@ -161,6 +162,7 @@ struct Step<'a> {
     fleet: FleetNo,
     totals: BTreeMap<(Span, u32), Totals>,
     pairs: BTreeMap<(Span, u32, AgentNo, AgentNo), Pair>,
+    agents: BTreeMap<(Span, u32, AgentNo), AgentTotals>,
 }
 
 impl<'a> Step<'a> {
@@ -170,6 +172,7 @@ impl<'a> Step<'a> {
             fleet,
             totals: BTreeMap::new(),
             pairs: BTreeMap::new(),
+            agents: BTreeMap::new(),
         }
     }
 
@@ -249,8 +252,15 @@ impl<'a> Step<'a> {
             Some(place) => vec![place],
             None => delivery::fan_out_list(self.txn, self.fleet, message.uuid, 0, RECIPIENTS_MAX)?,
         };
+        let body_bytes = body.len() as u64;
+        self.totals(at_ms, |totals| totals.accepted_bytes += body_bytes);
+        self.agent(at_ms, message.sender, |agent| {
+            agent.sent += 1;
+            agent.sent_bytes += body_bytes;
+        });
         for (recipient, _) in recipients {
             self.pair(at_ms, message.sender, recipient, |pair| pair.messages += 1);
+            self.agent(at_ms, recipient, |agent| agent.received += 1);
         }
         Ok(())
     }
@@ -258,24 +268,37 @@ impl<'a> Step<'a> {
     fn count(&mut self, event: &Event, message: Option<&Message>, recipient: Option<AgentNo>) {
         let at_ms = event.at_ms;
         let lasted_ms = message.map(|message| at_ms.saturating_sub(message.created_ms));
-        for span in Span::ALL {
-            let totals = self.totals.entry((span, span.of(at_ms))).or_default();
-            match event.kind {
-                EventKind::MessageQueued => totals.accepted += 1,
-                EventKind::MessageDelivered => totals.delivered += 1,
-                EventKind::MessageAcked => {
-                    totals.acked += 1;
-                    if let Some(ms) = lasted_ms {
-                        totals.acked_after(ms);
-                    }
+        self.totals(at_ms, |totals| match event.kind {
+            EventKind::MessageQueued => totals.accepted += 1,
+            EventKind::MessageDelivered => totals.delivered += 1,
+            EventKind::MessageAcked => {
+                totals.acked += 1;
+                if let Some(ms) = lasted_ms {
+                    totals.acked_after(ms);
                 }
-                EventKind::MessageExpired => totals.expired += 1,
-                EventKind::MessageDeadLettered => totals.dead_lettered += 1,
-                EventKind::MessageRetryRequeued => totals.retried += 1,
-                EventKind::MessagePolicyDenied => totals.denied += 1,
-                EventKind::AgentRateLimitExceeded => totals.rate_limited += 1,
-                _ => {}
             }
+            EventKind::MessageExpired => totals.expired += 1,
+            EventKind::MessageDeadLettered => {
+                totals.dead_lettered += 1;
+                totals.dead_lettered_timeout += u64::from(is_timeout(event));
+            }
+            EventKind::MessageRetryRequeued => {
+                totals.retried += 1;
+                totals.retried_timeout += u64::from(is_timeout(event));
+            }
+            EventKind::MessageCancelled => totals.cancelled += 1,
+            EventKind::MessagePolicyDenied => totals.denied += 1,
+            EventKind::AgentRateLimitExceeded => totals.rate_limited += 1,
+            _ => {}
+        });
+        match (event.kind, &event.actor, &event.resource) {
+            (EventKind::MessagePolicyDenied, Actor::Agent(no), _) => {
+                self.agent(at_ms, *no, |agent| agent.denied += 1);
+            }
+            (EventKind::AgentRateLimitExceeded, _, Resource::Agent(no)) => {
+                self.agent(at_ms, *no, |agent| agent.rate_limited += 1);
+            }
+            _ => {}
         }
         let failed = matches!(
             event.kind,
@@ -283,6 +306,19 @@ impl<'a> Step<'a> {
         );
         if let (true, Some(message), Some(recipient)) = (failed, message, recipient) {
             self.pair(at_ms, message.sender, recipient, |pair| pair.failed += 1);
+            self.agent(at_ms, recipient, |agent| agent.failed += 1);
+        }
+    }
+
+    fn totals(&mut self, at_ms: TimeMs, change: impl Fn(&mut Totals)) {
+        for span in Span::TOTALS {
+            change(self.totals.entry((span, span.of(at_ms))).or_default());
+        }
+    }
+
+    fn agent(&mut self, at_ms: TimeMs, no: AgentNo, change: impl Fn(&mut AgentTotals)) {
+        for span in Span::AGENTS {
+            change(self.agents.entry((span, span.of(at_ms), no)).or_default());
         }
     }
 
@@ -293,7 +329,7 @@ impl<'a> Step<'a> {
         recipient: AgentNo,
         change: impl Fn(&mut Pair),
     ) {
-        for span in Span::ALL {
+        for span in Span::PAIRS {
             let key = (span, span.of(at_ms), sender, recipient);
             change(self.pairs.entry(key).or_default());
         }
@@ -306,26 +342,41 @@ impl<'a> Step<'a> {
             fleet,
             totals,
             pairs,
+            agents,
         } = self;
         for ((span, number), more) in totals {
-            let mut stored = derived::totals(txn, fleet, span, number)?;
+            let mut stored = rollup::totals(txn, fleet, span, number)?;
             if span == Span::Hour && stored == Totals::default() {
-                derived::forget_spans(txn, fleet, now_ms());
+                rollup::forget_spans(txn, fleet, now_ms());
             }
             if more != Totals::default() {
                 stored.add(&more);
-                derived::put_totals(txn, fleet, span, number, &stored);
+                rollup::put_totals(txn, fleet, span, number, &stored);
             }
         }
         for ((span, number, sender, recipient), more) in pairs {
             let agents = (sender, recipient);
-            let mut stored = derived::pair(txn, fleet, span, number, agents)?;
-            stored.messages += more.messages;
-            stored.failed += more.failed;
-            derived::put_pair(txn, fleet, span, number, agents, &stored);
+            let mut stored = rollup::pair(txn, fleet, span, number, agents)?;
+            stored.add(more);
+            rollup::put_pair(txn, fleet, span, number, agents, &stored);
+        }
+        for ((span, number, no), more) in agents {
+            let mut stored = rollup::agent(txn, fleet, span, number, no)?;
+            stored.add(more);
+            rollup::put_agent(txn, fleet, span, number, no, &stored);
         }
         Ok(())
     }
+}
+
+/// Whether a delivery was put back or given up because nobody acked in time; else its recipient
+/// gave it back, for a reason of its own.
+fn is_timeout(event: &Event) -> bool {
+    let payload: Value = serde_json::from_str(&event.payload).unwrap_or_default();
+    matches!(
+        payload["reason"].as_str(),
+        Some("timeout" | "max_retries_exceeded")
+    )
 }
 
 /// Words that a message is found by: those of the texts in its body, and its ids.

@@ -36,7 +36,11 @@ pub async fn run(service: Arc<Service>) {
 /// Whether there is something new to say; the number of fleets alone is not.
 fn differs(before: &Standing, now: &Standing) -> bool {
     let codes = |standing: &Standing| -> Vec<&'static str> {
-        standing.problems.iter().map(|problem| problem.code).collect()
+        standing
+            .problems
+            .iter()
+            .map(|problem| problem.code)
+            .collect()
     };
     before.license != now.license || before.tier != now.tier || codes(before) != codes(now)
 }

@@ -22,7 +22,10 @@ struct Keys {
 }
 
 fn pem(tag: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {tag}-----\n{}\n-----END {tag}-----\n", STANDARD.encode(der))
+    format!(
+        "-----BEGIN {tag}-----\n{}\n-----END {tag}-----\n",
+        STANDARD.encode(der)
+    )
 }
 
 impl Keys {
@@ -40,7 +43,11 @@ impl Keys {
         Verifier::from_pem(self.public_pem.as_bytes())
     }
 
-    fn sign(&self, algorithm: Algorithm, claims: &Value) -> Result<String, jsonwebtoken::errors::Error> {
+    fn sign(
+        &self,
+        algorithm: Algorithm,
+        claims: &Value,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let key = EncodingKey::from_rsa_pem(self.private_pem.as_bytes())?;
         jsonwebtoken::encode(&Header::new(algorithm), claims, &key)
     }
@@ -66,7 +73,9 @@ fn a_good_licence_says_what_it_allows() -> Test {
     assert!(!license.allows(Feature::ManyFleets), "it is not named");
     let mut all = claims();
     all["features"] = json!([]);
-    let all = keys.verifier()?.verify(&keys.sign(Algorithm::RS256, &all)?, NOW_MS)?;
+    let all = keys
+        .verifier()?
+        .verify(&keys.sign(Algorithm::RS256, &all)?, NOW_MS)?;
     assert!(Feature::ALL.iter().all(|feature| all.allows(*feature)));
     Ok(())
 }
@@ -77,8 +86,13 @@ fn times_may_be_iso_texts() -> Test {
     let mut claims = claims();
     claims["issued_at"] = json!("2026-11-17T00:00:00Z");
     claims["expires_at"] = json!("2026-11-19T00:00:00+00:00");
-    let license = keys.verifier()?.verify(&keys.sign(Algorithm::RS256, &claims)?, NOW_MS)?;
-    assert_eq!(Iso(license.expires_ms).to_string(), "2026-11-19T00:00:00.000Z");
+    let license = keys
+        .verifier()?
+        .verify(&keys.sign(Algorithm::RS256, &claims)?, NOW_MS)?;
+    assert_eq!(
+        Iso(license.expires_ms).to_string(),
+        "2026-11-19T00:00:00.000Z"
+    );
     Ok(())
 }
 
@@ -89,7 +103,10 @@ fn only_rs256_counts() -> Test {
     for algorithm in [Algorithm::RS384, Algorithm::RS512, Algorithm::PS256] {
         let text = keys.sign(algorithm, &claims())?;
         let named = format!("{algorithm:?}");
-        assert_eq!(verifier.verify(&text, NOW_MS), Err(LicenseError::Algorithm(named)));
+        assert_eq!(
+            verifier.verify(&text, NOW_MS),
+            Err(LicenseError::Algorithm(named))
+        );
     }
     // The public key as if it were a shared secret.
     let secret = EncodingKey::from_secret(keys.public_pem.as_bytes());
@@ -103,7 +120,10 @@ fn only_rs256_counts() -> Test {
         let header = URL_SAFE_NO_PAD.encode(json!({ "alg": name, "typ": "JWT" }).to_string());
         for text in [format!("{header}.{body}."), format!("{header}.{body}")] {
             let refused = verifier.verify(&text, NOW_MS);
-            assert!(matches!(refused, Err(LicenseError::Form(_))), "{name}: {refused:?}");
+            assert!(
+                matches!(refused, Err(LicenseError::Form(_))),
+                "{name}: {refused:?}"
+            );
         }
     }
     Ok(())
@@ -114,14 +134,20 @@ fn what_was_changed_or_signed_by_others_does_not_count() -> Test {
     let keys = Keys::new()?;
     let verifier = keys.verifier()?;
     let foreign = Keys::new()?.sign(Algorithm::RS256, &claims())?;
-    assert_eq!(verifier.verify(&foreign, NOW_MS), Err(LicenseError::Signature));
+    assert_eq!(
+        verifier.verify(&foreign, NOW_MS),
+        Err(LicenseError::Signature)
+    );
     let good = keys.sign(Algorithm::RS256, &claims())?;
     let parts: Vec<&str> = good.split('.').collect();
     let mut more = claims();
     more["max_fleets"] = json!(1000);
     let more = URL_SAFE_NO_PAD.encode(more.to_string());
     let forged = [parts[0], &more, parts[2]].join(".");
-    assert_eq!(verifier.verify(&forged, NOW_MS), Err(LicenseError::Signature));
+    assert_eq!(
+        verifier.verify(&forged, NOW_MS),
+        Err(LicenseError::Signature)
+    );
     for text in ["", "x", "a.b.c", &"x".repeat(MAX_BYTES + 1)] {
         let refused = verifier.verify(text, NOW_MS);
         assert!(matches!(refused, Err(LicenseError::Form(_))), "{refused:?}");
@@ -142,7 +168,11 @@ fn it_holds_from_its_issue_to_its_end_with_room_for_clocks() -> Test {
         (to_ms + SKEW_MS - 1, Ok(())),
         (to_ms + SKEW_MS, Err(LicenseError::Expired(to_ms))),
     ] {
-        assert_eq!(verifier.verify(&text, now_ms).map(|_| ()), expected, "{now_ms}");
+        assert_eq!(
+            verifier.verify(&text, now_ms).map(|_| ()),
+            expected,
+            "{now_ms}"
+        );
     }
     Ok(())
 }
@@ -170,7 +200,8 @@ fn a_claim_that_makes_no_sense_is_named() -> Test {
         let mut claims = claims();
         claims[claim] = value.clone();
         let refused = verifier.verify(&keys.sign(Algorithm::RS256, &claims)?, NOW_MS);
-        let named = matches!(&refused, Err(LicenseError::Claim { claim: named, .. }) if *named == claim);
+        let named =
+            matches!(&refused, Err(LicenseError::Claim { claim: named, .. }) if *named == claim);
         assert!(named, "{claim} {value}: {refused:?}");
     }
     Ok(())
@@ -190,11 +221,18 @@ fn what_is_issued_is_accepted() -> Test {
     let license = keys.verifier()?.verify(&text, NOW_MS)?;
     assert_eq!(license.max_fleets, 7);
     assert_eq!(license.expires_ms, NOW_MS + 30 * DAY * 1000);
-    let nobody = Terms { org: String::new(), ..terms.clone() };
+    let nobody = Terms {
+        org: String::new(),
+        ..terms.clone()
+    };
     assert!(issue(keys.private_pem.as_bytes(), &nobody, NOW_MS).is_err());
     assert!(issue(keys.public_pem.as_bytes(), &terms, NOW_MS).is_err());
     // A private key does not serve to check with, nor does anything else.
-    for pem in [keys.private_pem.as_str(), "", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
+    for pem in [
+        keys.private_pem.as_str(),
+        "",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    ] {
         let refused = Verifier::from_pem(pem.as_bytes());
         assert!(matches!(refused, Err(LicenseError::Key(_))));
     }

@@ -219,6 +219,7 @@ impl Slot {
             Counter::DeliveryAcked,
             EventKind::MessageAcked,
             actor,
+            String::new(),
         )
     }
 
@@ -229,6 +230,7 @@ impl Slot {
             Counter::DeliveryExpired,
             EventKind::MessageExpired,
             Actor::System,
+            String::new(),
         )
     }
 
@@ -239,6 +241,7 @@ impl Slot {
             Counter::DeliveryCancelled,
             EventKind::MessageCancelled,
             actor,
+            String::new(),
         )
     }
 
@@ -274,6 +277,7 @@ impl Slot {
             Counter::DeliveryDeadLettered,
             EventKind::MessageDeadLettered,
             Actor::System,
+            super::apply::payload(&[("reason", reason)]),
         )
     }
 
@@ -284,6 +288,7 @@ impl Slot {
         counter: Counter,
         event: EventKind,
         actor: Actor,
+        payload: String,
     ) -> Result<(), StorageError> {
         self.leave(apply)?;
         self.set_due(apply, 0);
@@ -291,12 +296,8 @@ impl Slot {
         self.delivery.ended_ms = Some(apply.now());
         self.put(apply);
         apply.count(self.fleet, counter, 1)?;
-        apply.record(
-            self.fleet,
-            event,
-            actor,
-            Resource::Delivery(self.delivery.message, self.agent),
-        )?;
+        let resource = Resource::Delivery(self.delivery.message, self.agent);
+        apply.record_with(self.fleet, event, actor, resource, None, payload)?;
         self.message_ended(apply)
     }
 

@@ -14,7 +14,10 @@ use super::apply::Apply;
 use super::outcome::{Outcome, Refusal};
 
 /// Refuses where the licence does not allow something at the time of the command.
-pub(crate) fn require(apply: &Apply<'_>, feature: Feature) -> Result<Option<Refusal>, StorageError> {
+pub(crate) fn require(
+    apply: &Apply<'_>,
+    feature: Feature,
+) -> Result<Option<Refusal>, StorageError> {
     let licenses = license::get(apply.txn)?;
     let allowed = license::allows(&licenses, feature, apply.now());
     Ok((!allowed).then_some(Refusal::LicenseRequired { feature }))
@@ -40,7 +43,10 @@ pub(crate) fn install(
     by: &Principal,
     installed: Option<License>,
 ) -> Result<Outcome, StorageError> {
-    if installed.as_ref().is_some_and(|new| !new.holds(apply.now())) {
+    if installed
+        .as_ref()
+        .is_some_and(|new| !new.holds(apply.now()))
+    {
         let why = "the licence has ended".into();
         return Ok(Outcome::Refused(Refusal::Conflict(why)));
     }
@@ -52,7 +58,12 @@ pub(crate) fn install(
         installed,
         ..before.clone()
     };
-    change(apply, before, after, Actor::Operator(by.operator.id.clone()))?;
+    change(
+        apply,
+        before,
+        after,
+        Actor::Operator(by.operator.id.clone()),
+    )?;
     Ok(Outcome::Done)
 }
 
@@ -68,7 +79,8 @@ fn change(
     for end_ms in ends(&before) {
         due::delete(apply.txn, end_ms, &Due::License);
     }
-    for end_ms in ends(&after).filter(|end_ms| *end_ms > apply.now()) {
+    let now_ms = apply.now();
+    for end_ms in ends(&after).filter(|end_ms| *end_ms > now_ms) {
         due::put(apply.txn, end_ms, &Due::License);
     }
     license::put(apply.txn, &after);
@@ -92,7 +104,10 @@ pub(crate) fn ended(apply: &mut Apply<'_>, due_ms: TimeMs) -> Result<(), Storage
 /// When the licences end.
 fn ends(licenses: &Licenses) -> impl Iterator<Item = TimeMs> + use<> {
     [&licenses.installed, &licenses.configured]
-        .map(|slot| slot.as_ref().map(|license| license.expires_ms.saturating_add(SKEW_MS)))
+        .map(|slot| {
+            slot.as_ref()
+                .map(|license| license.expires_ms.saturating_add(SKEW_MS))
+        })
         .into_iter()
         .flatten()
 }
@@ -126,5 +141,12 @@ fn record(
         return Ok(());
     }
     let resource = Resource::Other("license".into(), String::new());
-    apply.record_with(fleet::FIRST, kind, actor, resource, None, payload.to_string())
+    apply.record_with(
+        fleet::FIRST,
+        kind,
+        actor,
+        resource,
+        None,
+        payload.to_string(),
+    )
 }

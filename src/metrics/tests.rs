@@ -7,6 +7,7 @@ type Test = Result<(), Box<dyn std::error::Error>>;
 fn counts() -> StateCounts {
     StateCounts {
         tier: "oss",
+        org: None,
         messages_accepted: 9,
         fleets: 1,
         agents: vec![("healthy", 3), ("revoked", 1)],

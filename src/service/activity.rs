@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ekho_storage::View;
 use ekho_storage::tables::counter::{self, Counter};
-use ekho_storage::tables::derived::{self, Between, Pair, Span, Totals};
+use ekho_storage::tables::rollup::{self, Between, Pair, Span, Totals};
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, agent};
 
 use super::{Service, ServiceError};
@@ -62,7 +62,7 @@ impl Service {
         let view = self.operator_view().await?;
         self.worked_out(fleet).await?;
         let Window { span, numbers } = window;
-        let busy = derived::totals_between(&view, fleet, span, numbers.0, numbers.1)?;
+        let busy = rollup::totals_between(&view, fleet, span, numbers.0, numbers.1)?;
         let mut busy = busy.into_iter().peekable();
         let mut spans = Vec::new();
         let mut total = Totals::default();
@@ -83,28 +83,23 @@ impl Service {
     ) -> Result<Vec<Edge>, ServiceError> {
         let view = self.operator_view().await?;
         self.worked_out(fleet).await?;
-        let rows = derived::pairs_between(&view, fleet, window.span, window.numbers, PAIR_ROWS)?;
         let mut sums: BTreeMap<Between, Pair> = BTreeMap::new();
-        for (between, more) in rows {
-            let sum = sums.entry(between).or_default();
-            sum.messages += more.messages;
-            sum.failed += more.failed;
-        }
+        let Window { span, numbers } = window;
+        rollup::each_pair(
+            &view,
+            fleet,
+            span,
+            numbers,
+            PAIR_ROWS,
+            |_, between, more| {
+                sums.entry(between).or_default().add(more);
+            },
+        )?;
         let mut sums: Vec<(Between, Pair)> = sums.into_iter().collect();
         sums.sort_by_key(|(_, pair)| std::cmp::Reverse(pair.messages));
         sums.truncate(PAIRS_SHOWN);
-        let mut edges = Vec::with_capacity(sums.len());
-        for ((sender, recipient), pair) in sums {
-            edges.push(Edge {
-                sender: match sender {
-                    0 => None,
-                    no => Some(public_id(&view, fleet, no)?),
-                },
-                recipient: public_id(&view, fleet, recipient)?,
-                pair,
-            });
-        }
-        Ok(edges)
+        let edge = |(between, pair)| Edge::of(&view, fleet, between, pair);
+        sums.into_iter().map(edge).collect()
     }
 
     /// A fleet's counters by name.
@@ -133,7 +128,27 @@ impl Service {
     }
 }
 
-fn public_id(view: &View, fleet: FleetNo, no: AgentNo) -> Result<String, ServiceError> {
+impl Edge {
+    /// Gives numbers their public ids.
+    pub(super) fn of(
+        view: &View,
+        fleet: FleetNo,
+        (sender, recipient): Between,
+        pair: Pair,
+    ) -> Result<Self, ServiceError> {
+        Ok(Edge {
+            sender: match sender {
+                0 => None,
+                no => Some(public_id(view, fleet, no)?),
+            },
+            recipient: public_id(view, fleet, recipient)?,
+            pair,
+        })
+    }
+}
+
+/// An agent's public id.
+pub(super) fn public_id(view: &View, fleet: FleetNo, no: AgentNo) -> Result<String, ServiceError> {
     let found = agent::get(view, fleet, no)?;
     Ok(found.map_or_else(|| format!("agent number {no}"), |agent| agent.id))
 }

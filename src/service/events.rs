@@ -8,6 +8,7 @@ use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::{AgentNo, FleetNo, fleet, message};
 use ekho_storage::{Read, View};
 
+use super::license::Standing;
 use super::page::{Page, fill};
 use super::{Service, ServiceError};
 use crate::effects::indexer;

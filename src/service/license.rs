@@ -175,7 +175,11 @@ mod tests {
         })
     }
 
-    fn codes(installed: Option<License>, configured: Option<License>, fleets: u64) -> Vec<&'static str> {
+    fn codes(
+        installed: Option<License>,
+        configured: Option<License>,
+        fleets: u64,
+    ) -> Vec<&'static str> {
         let licenses = Licenses {
             installed,
             configured,

@@ -3,6 +3,7 @@
 pub mod actions;
 pub mod activity;
 pub mod agents;
+pub mod analytics;
 pub mod approvals;
 pub mod conversations;
 pub mod dead_letters;
@@ -80,6 +81,8 @@ pub struct Service {
     pub damaged: CancellationToken,
     /// Bounds the live views of operators.
     pub live_streams: Arc<tokio::sync::Semaphore>,
+    /// Bounds long reads of counters.
+    pub analyses: tokio::sync::Semaphore,
     /// Bounds password hashing, which is costly on purpose.
     pub hashing: tokio::sync::Semaphore,
 }

@@ -79,11 +79,19 @@ fn the_licence_says_how_many_fleets_there_may_be() {
     let full = Outcome::Refused(Refusal::LimitReached { limit: 2 });
     assert_eq!(create(&mut relay, "third"), full);
     assert_eq!(archive(&mut relay, "second"), Outcome::Done);
-    assert_eq!(create(&mut relay, "third"), Outcome::Done, "an archived one does not count");
+    assert_eq!(
+        create(&mut relay, "third"),
+        Outcome::Done,
+        "an archived one does not count"
+    );
     assert_eq!(restore(&mut relay, "second"), full);
     assert_eq!(fleet::in_use(&relay.txn).unwrap(), 2);
     relay.pass(2 * DAY);
-    assert_eq!(archive(&mut relay, "third"), Outcome::Done, "without a licence too");
+    assert_eq!(
+        archive(&mut relay, "third"),
+        Outcome::Done,
+        "without a licence too"
+    );
     assert_eq!(restore(&mut relay, "third"), unlicensed);
 }
 
@@ -91,8 +99,13 @@ fn the_licence_says_how_many_fleets_there_may_be() {
 fn only_the_first_fleet_steers_fleets_and_settings() {
     let mut relay = licensed(3);
     create(&mut relay, "second");
-    assert!(matches!(sign_in(&mut relay, 2, "second"), Outcome::SessionCreated { .. }));
-    let by = access::principal(&relay.txn, [2; 32], relay.now_ms).unwrap().unwrap();
+    assert!(matches!(
+        sign_in(&mut relay, 2, "second"),
+        Outcome::SessionCreated { .. }
+    ));
+    let by = access::principal(&relay.txn, [2; 32], relay.now_ms)
+        .unwrap()
+        .unwrap();
     assert!(by.scopes.has(Scope::Operators));
     for scope in Scope::RELAY {
         assert!(!by.scopes.has(scope), "{scope:?}");
@@ -139,7 +152,10 @@ fn a_name_belongs_to_one_fleet() {
     again.fleet_id = "flt_again".into();
     let made = relay.operator(OperatorRequest::CreateFleet(Box::new(again)));
     assert_eq!(made, Outcome::Done, "the old name is free");
-    assert!(taken(archive(&mut relay, "second")), "flt_second has another name now");
+    assert!(
+        taken(archive(&mut relay, "second")),
+        "flt_second has another name now"
+    );
 }
 
 #[test]
@@ -174,7 +190,10 @@ fn a_shut_fleet_lets_nobody_in_until_it_is_restored() {
     let invalid = Outcome::Refused(Refusal::InvalidCredentials);
     assert_eq!(signed(&mut relay), invalid);
     assert_eq!(sign_in(&mut relay, 2, "second"), invalid);
-    assert_eq!(order(&mut relay, 2, token.clone()), Outcome::Refused(Refusal::NotSignedIn));
+    assert_eq!(
+        order(&mut relay, 2, token.clone()),
+        Outcome::Refused(Refusal::NotSignedIn)
+    );
     enroll.token_hash = unused;
     enroll.agent_id = agent_id("b");
     let refused = relay.apply(Command::Enroll(enroll.clone()));
@@ -192,16 +211,26 @@ fn a_shut_fleet_lets_nobody_in_until_it_is_restored() {
 fn the_first_fleet_is_never_shut_and_none_without_its_name() {
     let mut relay = licensed(3);
     create(&mut relay, "second");
-    for (fleet_id, name) in [(FLEET_ID, "test"), ("flt_second", "test"), ("flt_second", "Second")] {
+    for (fleet_id, name) in [
+        (FLEET_ID, "test"),
+        ("flt_second", "test"),
+        ("flt_second", "Second"),
+    ] {
         let refused = relay.operator(OperatorRequest::ArchiveFleet {
             fleet_id: fleet_id.into(),
             name: name.into(),
         });
-        assert!(matches!(refused, Outcome::Refused(Refusal::Conflict(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Outcome::Refused(Refusal::Conflict(_))),
+            "{refused:?}"
+        );
     }
     let unknown = archive(&mut relay, "nobody");
     assert_eq!(unknown, Outcome::Refused(Refusal::NotFound));
-    assert!(matches!(restore(&mut relay, "second"), Outcome::Refused(Refusal::Conflict(_))));
+    assert!(matches!(
+        restore(&mut relay, "second"),
+        Outcome::Refused(Refusal::Conflict(_))
+    ));
 }
 
 #[test]
@@ -213,9 +242,14 @@ fn both_logs_tell_and_only_the_first_says_who() {
     let told = |fleet| -> Vec<(EventKind, Actor, String)> {
         let events = event::list_rev(&relay.txn, fleet, u64::MAX, 3).unwrap();
         let told = events.into_iter().rev();
-        told.map(|(_, event)| (event.kind, event.actor, event.request_id)).collect()
+        told.map(|(_, event)| (event.kind, event.actor, event.request_id))
+            .collect()
     };
-    let kinds = [EventKind::FleetCreated, EventKind::FleetArchived, EventKind::FleetRestored];
+    let kinds = [
+        EventKind::FleetCreated,
+        EventKind::FleetArchived,
+        EventKind::FleetRestored,
+    ];
     for (told, kind) in told(FLEET).into_iter().zip(kinds) {
         let admin = Actor::Operator("opr_test".into());
         assert_eq!(told, (kind, admin, "req_test".into()));

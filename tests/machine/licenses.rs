@@ -38,7 +38,10 @@ fn in_force(relay: &Relay) -> Option<(u64, Origin)> {
 
 fn events_of(relay: &Relay, kind: EventKind) -> usize {
     let events = event::list_rev(&relay.txn, FLEET, u64::MAX, 1000).unwrap();
-    events.iter().filter(|(_, event)| event.kind == kind).count()
+    events
+        .iter()
+        .filter(|(_, event)| event.kind == kind)
+        .count()
 }
 
 #[test]
@@ -62,15 +65,26 @@ fn the_log_says_when_licences_change_and_end() {
     let mut relay = Relay::new();
     configure(&mut relay, Some(pro(2, DAY)));
     configure(&mut relay, Some(pro(2, DAY)));
-    assert_eq!(events_of(&relay, EventKind::LicenseChanged), 1, "the same again");
+    assert_eq!(
+        events_of(&relay, EventKind::LicenseChanged),
+        1,
+        "the same again"
+    );
     install(&mut relay, Some(pro(3, DAY)));
     relay.pass(DAY + SKEW_MS - 1);
     assert_eq!(events_of(&relay, EventKind::LicenseExpired), 0);
     relay.pass(1);
-    assert_eq!(events_of(&relay, EventKind::LicenseExpired), 1, "both at one time");
+    assert_eq!(
+        events_of(&relay, EventKind::LicenseExpired),
+        1,
+        "both at one time"
+    );
     let removed = install(&mut relay, None);
     assert_eq!(removed, Outcome::Done);
-    assert_eq!(install(&mut relay, None), Outcome::Refused(Refusal::NotFound));
+    assert_eq!(
+        install(&mut relay, None),
+        Outcome::Refused(Refusal::NotFound)
+    );
     assert_eq!(events_of(&relay, EventKind::LicenseChanged), 3);
 }
 
@@ -89,7 +103,10 @@ fn one_that_has_ended_is_not_installed() {
     let mut relay = Relay::new();
     relay.pass(DAY);
     let refused = install(&mut relay, Some(pro(2, HOUR)));
-    assert!(matches!(refused, Outcome::Refused(Refusal::Conflict(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Outcome::Refused(Refusal::Conflict(_))),
+        "{refused:?}"
+    );
     assert_eq!(in_force(&relay), None);
 }
 
@@ -104,14 +121,21 @@ fn a_licence_allows_what_it_names() {
     };
     assert_eq!(allowed(&relay), []);
     configure(&mut relay, Some(pro(2, DAY)));
-    assert_eq!(allowed(&relay), Feature::ALL, "one that names none allows all");
+    assert_eq!(
+        allowed(&relay),
+        Feature::ALL,
+        "one that names none allows all"
+    );
     let named = License {
         features: vec!["analytics".into(), "of a later release".into()],
         ..pro(2, DAY)
     };
     configure(&mut relay, Some(named.clone()));
     assert_eq!(allowed(&relay), [Feature::Analytics]);
-    assert_eq!(license::get(&relay.txn).unwrap().max_fleets(relay.now_ms), 1);
+    assert_eq!(
+        license::get(&relay.txn).unwrap().max_fleets(relay.now_ms),
+        1
+    );
     let free = License {
         tier: Tier::Oss,
         ..named

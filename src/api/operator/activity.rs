@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use ekho_storage::tables::derived::{Span, Totals};
+use ekho_storage::tables::rollup::{Span, Totals};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;

@@ -5,7 +5,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -123,10 +122,14 @@ async fn list(
     let after = query.cursor(place)?;
     let skip = if after.is_none() { query.skip() } else { 0 };
     let wants = skip + query.limit;
-    let found = app.service.fleets(&operator.caller, after.unwrap_or(0), wants);
+    let found = app
+        .service
+        .fleets(&operator.caller, after.unwrap_or(0), wants);
     let (fleets, more) = found.await?;
     let last = fleets.last().map(|summary| u64::from(summary.fleet.no));
-    let next_cursor = last.filter(|_| more).map(|no| crate::id::from_number("", no));
+    let next_cursor = last
+        .filter(|_| more)
+        .map(|no| crate::id::from_number("", no));
     let fleets = fleets.into_iter().skip(skip);
     Ok(Json(FleetList {
         fleets: fleets.map(FleetView::from).collect(),

@@ -5,7 +5,6 @@ use axum::extract::State;
 use ekho_storage::tables::fleet;
 use ekho_storage::tables::license::{Feature, Origin};
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 

@@ -2,6 +2,7 @@
 
 mod activity;
 mod agents;
+mod analytics;
 mod approvals;
 mod audit;
 mod conversations;
@@ -41,6 +42,7 @@ pub fn router() -> Routes {
         .merge(messages::router())
         .merge(conversations::router())
         .merge(activity::router())
+        .merge(analytics::router())
         .merge(license::router())
         .merge(fleets::router())
         .merge(stream::router())

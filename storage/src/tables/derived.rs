@@ -1,28 +1,28 @@
 //! What is worked out from the audit log on every node: which events and messages belong to a tag,
-//! which conversations had something said in them last, and how much happened when.
+//! which conversations had something said in them last, and (in `rollup`) how much happened when.
 //!
 //! Nothing here decides anything. It lies beside the state so that both are flushed, copied and
 //! replaced together, and it can be worked out again from the events that are kept.
 
 use std::collections::HashMap;
 
-use bincode::{Decode, Encode};
 use parking_lot::RwLock;
 
-use super::{AgentNo, FleetNo, TimeMs, record};
-use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode, prefix_end};
+use super::{AgentNo, FleetNo, TimeMs};
+use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, prefix_end};
 
 /// Counts up when what is derived changes; what an older release worked out is thrown away.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
-mod table {
-    pub const FORMAT: u8 = 1;
+pub(super) mod table {
+    pub const FORMAT: u8 = 2;
     pub const POSITION: u8 = 2;
     pub const TAG: u8 = 3;
     pub const CONVERSATION: u8 = 4;
     pub const ACTIVITY: u8 = 5;
     pub const TOTALS: u8 = 6;
     pub const PAIR: u8 = 7;
+    pub const AGENT: u8 = 8;
 }
 
 /// The last event of each fleet that was removed.
@@ -238,226 +238,4 @@ pub fn conversations_rev(
     let rows = read.scan_rev(Cf::Derived, lower.bytes(), upper.bytes(), limit)?;
     let text = |(_, value): crate::Row| String::from_utf8_lossy(&value).into_owned();
     Ok(rows.into_iter().map(text).collect())
-}
-
-/// How long one row of counts is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Span {
-    /// Kept for two days.
-    FiveMinutes = 1,
-    /// Kept for 400 days.
-    Hour = 2,
-}
-
-impl Span {
-    /// Both.
-    pub const ALL: [Span; 2] = [Span::FiveMinutes, Span::Hour];
-
-    /// Its length.
-    pub fn ms(self) -> u64 {
-        match self {
-            Span::FiveMinutes => 300_000,
-            Span::Hour => 3_600_000,
-        }
-    }
-
-    /// How long its counts are kept.
-    pub fn kept_ms(self) -> u64 {
-        const DAY_MS: u64 = 24 * 3_600_000;
-        match self {
-            Span::FiveMinutes => 2 * DAY_MS,
-            Span::Hour => 400 * DAY_MS,
-        }
-    }
-
-    /// The number of the span that a time falls into.
-    pub fn of(self, at_ms: TimeMs) -> u32 {
-        u32::try_from(at_ms / self.ms()).unwrap_or(u32::MAX)
-    }
-}
-
-/// Upper bounds of the latency counts, the last of which has none.
-pub const LATENCY_BOUNDS_MS: [u64; 17] = [
-    5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 900_000,
-    3_600_000, 21_600_000,
-];
-
-/// What happened in a fleet within a span.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Totals {
-    /// Messages accepted.
-    pub accepted: u64,
-    /// Deliveries handed out.
-    pub delivered: u64,
-    /// Deliveries acked.
-    pub acked: u64,
-    /// Deliveries expired.
-    pub expired: u64,
-    /// Deliveries given up.
-    pub dead_lettered: u64,
-    /// Deliveries put back after a timeout or nack.
-    pub retried: u64,
-    /// Messages refused by policy.
-    pub denied: u64,
-    /// Messages refused for rate.
-    pub rate_limited: u64,
-    /// Acks by time since the message was accepted; see [`LATENCY_BOUNDS_MS`].
-    pub latency: [u64; LATENCY_BOUNDS_MS.len() + 1],
-}
-record!(Totals, "totals");
-
-impl Totals {
-    /// Adds the counts of another span.
-    pub fn add(&mut self, other: &Totals) {
-        self.accepted += other.accepted;
-        self.delivered += other.delivered;
-        self.acked += other.acked;
-        self.expired += other.expired;
-        self.dead_lettered += other.dead_lettered;
-        self.retried += other.retried;
-        self.denied += other.denied;
-        self.rate_limited += other.rate_limited;
-        for (own, more) in self.latency.iter_mut().zip(other.latency) {
-            *own += more;
-        }
-    }
-
-    /// Notes how long after its acceptance a message was acked.
-    pub fn acked_after(&mut self, ms: u64) {
-        let place = LATENCY_BOUNDS_MS.partition_point(|bound| *bound < ms);
-        self.latency[place] += 1;
-    }
-
-    /// The bound below which this share of the acks lies; none without acks, the last bound for
-    /// what lies above all.
-    pub fn latency_ms(&self, share: f64) -> Option<u64> {
-        let all: u64 = self.latency.iter().sum();
-        let wanted = (all as f64 * share).ceil() as u64;
-        let mut seen = 0;
-        let place = self.latency.iter().position(|count| {
-            seen += count;
-            *count > 0 && seen >= wanted
-        })?;
-        Some(LATENCY_BOUNDS_MS[place.min(LATENCY_BOUNDS_MS.len() - 1)])
-    }
-}
-
-/// What one agent sent another within a span. An operator is agent 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Pair {
-    /// Deliveries made.
-    pub messages: u64,
-    /// Deliveries that expired or were given up.
-    pub failed: u64,
-}
-record!(Pair, "pair");
-
-fn span_key(table: u8, fleet: FleetNo, span: Span, number: u32) -> Key {
-    Key::table(table).u32(fleet).u8(span as u8).u32(number)
-}
-
-/// What happened within a span.
-pub fn totals(
-    read: &impl Read,
-    fleet: FleetNo,
-    span: Span,
-    number: u32,
-) -> Result<Totals, StorageError> {
-    let key = span_key(table::TOTALS, fleet, span, number);
-    Ok(read.record(Cf::Derived, key.bytes())?.unwrap_or_default())
-}
-
-/// Writes what happened within a span.
-pub fn put_totals(txn: &mut Txn, fleet: FleetNo, span: Span, number: u32, totals: &Totals) {
-    txn.put_record(
-        Cf::Derived,
-        span_key(table::TOTALS, fleet, span, number),
-        totals,
-    );
-}
-
-/// What happened in each span from `from` to `to`, both included; quiet ones are left out.
-pub fn totals_between(
-    read: &impl Read,
-    fleet: FleetNo,
-    span: Span,
-    from: u32,
-    to: u32,
-) -> Result<Vec<(u32, Totals)>, StorageError> {
-    let lower = span_key(table::TOTALS, fleet, span, from);
-    let upper = span_key(table::TOTALS, fleet, span, to.saturating_add(1));
-    let most = to.saturating_sub(from) as usize + 1;
-    read.scan(Cf::Derived, lower.bytes(), upper.bytes(), most)?
-        .iter()
-        .map(|(key, value)| {
-            let mut reader = KeyReader::new("totals", key);
-            let (_, _, _) = (reader.u8()?, reader.u32()?, reader.u8()?);
-            Ok((reader.u32()?, decode(value)?))
-        })
-        .collect()
-}
-
-/// What one agent sent another within a span.
-pub fn pair(
-    read: &impl Read,
-    fleet: FleetNo,
-    span: Span,
-    number: u32,
-    agents: Between,
-) -> Result<Pair, StorageError> {
-    let key = span_key(table::PAIR, fleet, span, number)
-        .u32(agents.0)
-        .u32(agents.1);
-    Ok(read.record(Cf::Derived, key.bytes())?.unwrap_or_default())
-}
-
-/// Writes what one agent sent another within a span.
-pub fn put_pair(
-    txn: &mut Txn,
-    fleet: FleetNo,
-    span: Span,
-    number: u32,
-    agents: Between,
-    pair: &Pair,
-) {
-    let key = span_key(table::PAIR, fleet, span, number)
-        .u32(agents.0)
-        .u32(agents.1);
-    txn.put_record(Cf::Derived, key, pair);
-}
-
-/// Sender and recipient.
-pub type Between = (AgentNo, AgentNo);
-
-/// Who sent to whom in spans from `from` to `to`, both included, at most `limit` rows.
-pub fn pairs_between(
-    read: &impl Read,
-    fleet: FleetNo,
-    span: Span,
-    (from, to): (u32, u32),
-    limit: usize,
-) -> Result<Vec<(Between, Pair)>, StorageError> {
-    let lower = span_key(table::PAIR, fleet, span, from);
-    let upper = span_key(table::PAIR, fleet, span, to.saturating_add(1));
-    read.scan(Cf::Derived, lower.bytes(), upper.bytes(), limit)?
-        .iter()
-        .map(|(key, value)| {
-            let mut reader = KeyReader::new("pair", key);
-            let (_, _, _, _) = (reader.u8()?, reader.u32()?, reader.u8()?, reader.u32()?);
-            Ok(((reader.u32()?, reader.u32()?), decode(value)?))
-        })
-        .collect()
-}
-
-/// Removes the counts of spans that have been kept long enough.
-pub fn forget_spans(txn: &mut Txn, fleet: FleetNo, now_ms: TimeMs) {
-    for span in Span::ALL {
-        let first_kept = span.of(now_ms.saturating_sub(span.kept_ms()));
-        for table in [table::TOTALS, table::PAIR] {
-            let lower = span_key(table, fleet, span, 0).into_bytes();
-            let upper = span_key(table, fleet, span, first_kept).into_bytes();
-            txn.delete_range(Cf::Derived, lower, upper);
-        }
-    }
 }

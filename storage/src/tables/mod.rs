@@ -26,6 +26,7 @@ pub mod notice;
 pub mod operator;
 pub mod policy;
 pub mod rate;
+pub mod rollup;
 pub mod room;
 pub mod sequence;
 pub mod session;

@@ -10,7 +10,6 @@ use ekho_storage::tables::approval::{Approval, ApprovalStatus, Risk};
 use ekho_storage::tables::control::Control;
 use ekho_storage::tables::dead_letter::DeadLetter;
 use ekho_storage::tables::delivery::{Delivery, DeliveryState, Queue};
-use ekho_storage::tables::derived::{Pair, Totals};
 use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
 use ekho_storage::tables::fleet::Fleet;
 use ekho_storage::tables::floor::Floor;
@@ -22,6 +21,7 @@ use ekho_storage::tables::notice::Notice;
 use ekho_storage::tables::operator::{Operator, Role, Scope, Scopes};
 use ekho_storage::tables::policy::{Action, Conditions, Draft, Policy};
 use ekho_storage::tables::rate::RateWindow;
+use ekho_storage::tables::rollup::{AgentTotals, Pair, Totals};
 use ekho_storage::tables::room::Room;
 use ekho_storage::tables::session::{Origin, Session};
 use ekho_storage::tables::settings::Settings;
@@ -128,6 +128,17 @@ pub fn all() -> Vec<Entry> {
         ),
         entry(1, vec![Totals::default(), totals()]),
         entry(1, licenses()),
+        entry(
+            1,
+            vec![AgentTotals {
+                sent: 1,
+                sent_bytes: 300,
+                received: 2,
+                failed: 3,
+                denied: 4,
+                rate_limited: 5,
+            }],
+        ),
     ]
 }
 
@@ -141,6 +152,10 @@ fn totals() -> Totals {
         retried: 6,
         denied: 7,
         rate_limited: 300,
+        accepted_bytes: 9,
+        dead_lettered_timeout: 10,
+        retried_timeout: 11,
+        cancelled: 12,
         ..Totals::default()
     };
     totals.acked_after(5);

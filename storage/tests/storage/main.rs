@@ -9,6 +9,7 @@ mod damage;
 mod examples;
 mod golden;
 mod order;
+mod rollup;
 mod state;
 mod txn;
 

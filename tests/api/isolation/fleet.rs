@@ -57,7 +57,10 @@ impl Populated {
         let room = json!({ "name": name, "member_agent_ids": [reader.id] });
         let room = sender.post("/v1/rooms", &room).await.ok();
         let floor = json!({ "ttl_seconds": 3600 });
-        let target = format!("/v1/conversations/{}/floor", conversation.replace(' ', "%20"));
+        let target = format!(
+            "/v1/conversations/{}/floor",
+            conversation.replace(' ', "%20")
+        );
         sender.post(&target, &floor).await.ok();
         let policy = json!({
             "name": name, "scope_kind": "agent", "scope_id": other.id,
@@ -67,7 +70,10 @@ impl Populated {
         let colleague = json!({
             "email": format!("{name}@example.org"), "password": "a long password", "role": "viewer",
         });
-        let colleague = operator.post("/v1/operator/operators", &colleague).await.ok();
+        let colleague = operator
+            .post("/v1/operator/operators", &colleague)
+            .await
+            .ok();
         let token = json!({ "name": name, "scopes": ["read"] });
         let token = operator.post("/v1/operator/tokens", &token).await.ok();
         let events = operator.get("/v1/operator/events?limit=1").await.ok();
@@ -116,7 +122,13 @@ impl Populated {
     pub async fn everything(&self) -> Vec<Value> {
         let mut all = Vec::new();
         for target in [
-            "agents", "policies", "operators", "approvals", "dead-letters", "rooms", "sessions",
+            "agents",
+            "policies",
+            "operators",
+            "approvals",
+            "dead-letters",
+            "rooms",
+            "sessions",
         ] {
             let answer = self.operator.get(&format!("/v1/operator/{target}")).await;
             all.push(answer.ok());

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Operator, Relay, direct, poll_until, DEADLINE};
+use crate::support::{Answer, DEADLINE, Operator, Relay, direct, poll_until};
 use fleet::Populated;
 use probes::{LISTS, Probe, Who};
 
@@ -29,20 +29,27 @@ fn fill(text: &str, ids: &Ids) -> String {
     for (kind, id) in ids {
         filled = filled.replace(&format!("{{{kind}}}"), id);
     }
-    assert!(!filled.contains("{agent") && !filled.contains("_id}"), "{filled}");
+    assert!(
+        !filled.contains("{agent") && !filled.contains("_id}"),
+        "{filled}"
+    );
     filled
 }
 
-/// Ids of the same shapes that name nothing anywhere.
-fn never() -> Ids {
-    let uuid = |prefix: &str, last: u32| format!("{prefix}0199aaaabbbb7cccadddeeee{last:08x}");
+/// Ids of the same shapes that name nothing anywhere; others in each round, as asking about some
+/// leaves traces in the asker's own fleet.
+fn never(round: u32) -> Ids {
+    let uuid = |prefix: &str, last: u32| format!("{prefix}0199aaaabbbb7ccc{round:08x}{last:08x}");
     [
         ("agent", uuid("agent_", 1)),
         ("agent2", uuid("agent_", 2)),
         ("message", uuid("msg_", 3)),
         ("waiting", uuid("msg_", 4)),
         ("approval", uuid("apr_", 5)),
-        ("conversation", "a conversation nobody had".into()),
+        (
+            "conversation",
+            format!("conversation {round} that nobody had"),
+        ),
         ("room", uuid("room_", 6)),
         ("letter", "dl_00000000000000ee".into()),
         ("operator", uuid("opr_", 7)),
@@ -71,7 +78,12 @@ impl Told {
         for id in ids.values() {
             text = text.replace(id.as_str(), "GIVEN");
         }
-        (answer.status, self.0.replace_all(&text, "GIVEN").replace("\"GIVEN\"", "GIVEN"))
+        (
+            answer.status,
+            self.0
+                .replace_all(&text, "GIVEN")
+                .replace("\"GIVEN\"", "GIVEN"),
+        )
     }
 }
 
@@ -85,7 +97,11 @@ async fn ask(who: &Populated, probe: &Probe, ids: &Ids) -> Answer {
         serde_json::from_str::<Value>(&fill(&body.to_string(), &all)).unwrap()
     });
     match probe.who {
-        Who::Operator => who.operator.call(probe.method, &target, body.as_ref()).await,
+        Who::Operator => {
+            who.operator
+                .call(probe.method, &target, body.as_ref())
+                .await
+        }
         Who::Agent => {
             let body = body.map(|body| body.to_string()).unwrap_or_default();
             who.agents[0].call(probe.method, &target, body).await
@@ -137,10 +153,10 @@ async fn no_id_of_one_fleet_is_confirmed_to_another() {
     let [first, second, third] = three_fleets(&relay).await;
     let told = Told::new();
     let mut differences = Vec::new();
-    for (asker, asked, administers) in [
-        (&second, &third, false),
-        (&second, &first, false),
-        (&first, &third, true),
+    for (round, asker, asked, administers) in [
+        (1, &second, &third, false),
+        (2, &second, &first, false),
+        (3, &first, &third, true),
     ] {
         let before = asked.everything().await;
         for probe in probes::all() {
@@ -148,7 +164,7 @@ async fn no_id_of_one_fleet_is_confirmed_to_another() {
             if administers && probe.target.contains("{fleet}") && probe.who == Who::Operator {
                 continue;
             }
-            let (foreign, never) = (asked.ids(), never());
+            let (foreign, never) = (asked.ids(), never(round));
             // The made-up ids first: a change that the foreign ones cause would show in them.
             let expected = told.of(&ask(asker, probe, &never).await, &never);
             let found = told.of(&ask(asker, probe, &foreign).await, &foreign);
@@ -160,9 +176,18 @@ async fn no_id_of_one_fleet_is_confirmed_to_another() {
             }
             // A malformed question would show nothing.
             let is_asked = expected.0 != 400 && expected.0 < 500;
-            assert!(is_asked, "{} {} {}: {expected:?}", probe.method, probe.target, probe.body);
+            assert!(
+                is_asked,
+                "{} {} {}: {expected:?}",
+                probe.method, probe.target, probe.body
+            );
         }
-        assert_eq!(before, asked.everything().await, "{} was changed", asked.name);
+        assert_eq!(
+            before,
+            asked.everything().await,
+            "{} was changed",
+            asked.name
+        );
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
@@ -191,12 +216,20 @@ async fn lists_searches_and_exports_hold_nothing_of_another_fleet() {
             assert_eq!(answer.status, 200, "{target}: {}", answer.text());
             let text = answer.text();
             for id in &foreign {
-                assert!(!text.contains(id.as_str()), "{target} tells {} of {id}", reader.name);
+                assert!(
+                    !text.contains(id.as_str()),
+                    "{target} tells {} of {id}",
+                    reader.name
+                );
             }
         }
         let inbox = reader.agents[1].get("/v1/inbox?limit=100").await.text();
         for id in &foreign {
-            assert!(!inbox.contains(id.as_str()), "{} received {id}", reader.name);
+            assert!(
+                !inbox.contains(id.as_str()),
+                "{} received {id}",
+                reader.name
+            );
         }
     }
 }
@@ -211,7 +244,10 @@ async fn every_endpoint_with_an_id_is_asked() {
         .iter()
         .map(|probe| {
             let path = probe.target.split('?').next().unwrap_or_default();
-            (probe.method.to_lowercase(), bare.replace_all(path, "{}").into_owned())
+            (
+                probe.method.to_lowercase(),
+                bare.replace_all(path, "{}").into_owned(),
+            )
         })
         .collect();
     let mut missing = Vec::new();
@@ -235,10 +271,15 @@ async fn the_same_names_mean_different_things_in_two_fleets() {
     let mut ids = Vec::new();
     for fleet in [&second, &third] {
         let message = direct(&fleet.agents[1].id, "hello").to_string();
-        let sent = fleet.agents[0].call_with("POST", "/v1/messages", message, &key).await;
+        let sent = fleet.agents[0]
+            .call_with("POST", "/v1/messages", message, &key)
+            .await;
         ids.push(sent.ok()["message_id"].clone());
         let floor = fleet.agents[0]
-            .post("/v1/conversations/conversation/floor", &json!({ "ttl_seconds": 60 }))
+            .post(
+                "/v1/conversations/conversation/floor",
+                &json!({ "ttl_seconds": 60 }),
+            )
             .await
             .ok();
         assert_eq!(floor["granted"], true, "{}", fleet.name);
@@ -252,7 +293,16 @@ async fn the_same_names_mean_different_things_in_two_fleets() {
         })
     };
     let url = format!("{}/v1/enroll", relay.url());
-    let refused = second.operator.http.post(&url, &enrol(&third.operator.fleet_id)).await;
+    let refused = second
+        .operator
+        .http
+        .post(&url, &enrol(&third.operator.fleet_id))
+        .await;
     refused.refused(400, "invalid or expired token", "invalid_token");
-    second.operator.http.post(&url, &enrol(&second.operator.fleet_id)).await.ok();
+    second
+        .operator
+        .http
+        .post(&url, &enrol(&second.operator.fleet_id))
+        .await
+        .ok();
 }

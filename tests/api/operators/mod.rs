@@ -1,6 +1,7 @@
 //! What operators do: signing in, steering agents, deciding, changing settings.
 
 mod agents;
+mod analytics;
 mod approvals;
 mod dead_letters;
 mod fleets;
