@@ -19,6 +19,8 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "dead-letters",
             "audit",
             "settings",
+            "fleets",
+            "license",
         ],
     ),
     ("More", &["openapi", "bench", "version", "help"]),

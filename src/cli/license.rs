@@ -1,12 +1,16 @@
-//! `ekho license`: making licences, for whoever has the private key, and looking at them.
+//! `ekho license`: making licences, for whoever has the private key, looking at them, and installing
+//! one on a running relay.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use ekho_storage::tables::license::{Feature, License, Tier};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{CliError, Place, print, print_json, warn_all};
+use super::ask::Sure;
+use super::remote::{Relay, Remote};
+use super::show::clean;
+use super::{CliError, Place, print, print_json, say, warn_all};
 use crate::clock::{Iso, now_ms};
 use crate::config::Config;
 use crate::license::{self, LicenseError, Terms, Verifier};
@@ -31,7 +35,16 @@ Examples:
 
 Exit code 1 where the licence is not signed by the key; with verify also where it does not hold now.";
 
-/// Make and check licences.
+const REMOTE_EXAMPLES: &str = "\
+Examples:
+  ekho license status
+  ekho license install acme.jwt
+  ekho license remove --yes";
+
+/// The path of the relay's licence.
+const PATH: &str = "/v1/operator/license";
+
+/// What the relay's licence allows; make and check licences.
 #[derive(Debug, Args)]
 pub(super) struct LicenseArgs {
     #[command(subcommand)]
@@ -40,6 +53,15 @@ pub(super) struct LicenseArgs {
 
 #[derive(Debug, Subcommand)]
 enum LicenseCommand {
+    /// How a running relay stands with its licence
+    #[command(after_help = REMOTE_EXAMPLES)]
+    Status(StatusArgs),
+    /// Install a licence on a running relay, for all its nodes
+    #[command(after_help = REMOTE_EXAMPLES)]
+    Install(InstallArgs),
+    /// Remove the licence that was installed
+    #[command(after_help = REMOTE_EXAMPLES)]
+    Remove(RemoveArgs),
     Issue(IssueArgs),
     /// Print what a licence says
     #[command(after_help = CHECK_EXAMPLES)]
@@ -47,6 +69,30 @@ enum LicenseCommand {
     /// Check that a licence is signed as it must be and holds now
     #[command(after_help = CHECK_EXAMPLES)]
     Verify(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+struct InstallArgs {
+    /// The licence
+    file: PathBuf,
+
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+struct RemoveArgs {
+    #[command(flatten)]
+    sure: Sure,
+
+    #[command(flatten)]
+    remote: Remote,
 }
 
 /// Make a licence with the vendor's private key.
@@ -112,12 +158,39 @@ fn feature(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn run(args: LicenseArgs) -> Result<(), CliError> {
+pub(super) async fn run(args: LicenseArgs) -> Result<(), CliError> {
     match args.command {
+        LicenseCommand::Status(args) => {
+            let work = async |relay: &Relay| shown(relay, &relay.get(PATH).await?);
+            args.remote.run(work).await
+        }
+        LicenseCommand::Install(args) => {
+            let text = license::read_text(&args.file)?;
+            let work = async |relay: &Relay| {
+                let body = json!({ "key": text.as_str() });
+                shown(relay, &relay.put(PATH, &body).await?)
+            };
+            args.remote.run(work).await
+        }
+        LicenseCommand::Remove(args) => {
+            args.sure.check("Remove the installed licence")?;
+            let work = async |relay: &Relay| shown(relay, &relay.delete(PATH).await?);
+            args.remote.run(work).await
+        }
         LicenseCommand::Issue(args) => issue(args),
         LicenseCommand::Show(args) => check(args, false),
         LicenseCommand::Verify(args) => check(args, true),
     }
+}
+
+/// How the relay stands, and on standard error what is wrong.
+fn shown(relay: &Relay, answer: &Value) -> Result<(), CliError> {
+    relay.one(answer, answer)?;
+    for problem in answer["problems"].as_array().into_iter().flatten() {
+        let text = problem["text"].as_str().unwrap_or_default();
+        say(&format!("warning: {}", clean(text)));
+    }
+    Ok(())
 }
 
 fn issue(args: IssueArgs) -> Result<(), CliError> {

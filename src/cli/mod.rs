@@ -141,7 +141,7 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Logout(args) => login::logout(args).await,
             Command::Operator(command) => operator::run(command).await,
             Command::Audit(args) => audit::run(args).await,
-            Command::License(args) => license::run(args),
+            Command::License(args) => license::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
             Command::Openapi(args) => openapi::run(&args),
             Command::Version(args) => version(&args),

@@ -28,6 +28,15 @@ pub(super) struct Paging {
 }
 
 impl Paging {
+    /// Every row, from the first one.
+    pub fn whole() -> Self {
+        Paging {
+            limit: AT_ONCE,
+            all: true,
+            cursor: None,
+        }
+    }
+
     /// The answer to a GET of `path`, with the rows of as many answers as it takes under `items`.
     pub async fn get(
         &self,

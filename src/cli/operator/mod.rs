@@ -6,6 +6,7 @@ mod agents;
 mod approvals;
 mod conversations;
 mod dead_letters;
+mod fleets;
 mod messages;
 mod operators;
 mod overview;
@@ -39,6 +40,7 @@ pub(super) enum OperatorCommand {
     Tokens(tokens::TokensArgs),
     Operators(operators::OperatorsArgs),
     Settings(settings::SettingsArgs),
+    Fleets(fleets::FleetsArgs),
 }
 
 pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
@@ -53,6 +55,7 @@ pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
         OperatorCommand::Tokens(args) => tokens::run(args).await,
         OperatorCommand::Operators(args) => operators::run(args).await,
         OperatorCommand::Settings(args) => settings::run(args).await,
+        OperatorCommand::Fleets(args) => fleets::run(args).await,
     }
 }
 

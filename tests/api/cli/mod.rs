@@ -14,6 +14,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod dead_letters;
+mod fleets;
 mod messages;
 mod node;
 mod people;

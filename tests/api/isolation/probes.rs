@@ -315,6 +315,7 @@ const OPERATOR_API: &[Probe] = &[
         r#"{"name":"third"}"#,
     ),
     operator("POST", "/v1/operator/fleets/{fleet}/restore", ""),
+    operator("GET", "/v1/operator/agents/{agent2}/inbox", ""),
 ];
 
 /// What lists, counts or exports: read through for ids of others.
@@ -327,6 +328,7 @@ pub const LISTS: &[&str] = &[
     "/v1/operator/events?limit=100",
     "/v1/operator/approvals?limit=100",
     "/v1/operator/dead-letters?limit=100",
+    "/v1/operator/dead-letters/export",
     "/v1/operator/policies",
     "/v1/operator/rooms?limit=100",
     "/v1/operator/conversations?limit=100",
