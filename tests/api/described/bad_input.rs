@@ -109,8 +109,9 @@ fn bad_values(schema: &Map<String, Value>, document: &Document) -> Vec<Value> {
     let whole = Value::Object(schema.clone());
     let number = |name: &str| schema.get(name).and_then(Value::as_u64);
     let mut values = Vec::new();
-    // What may be one thing or another is wrong only where it is neither.
-    if schema.contains_key("oneOf") && schema.get("type") == Some(&json!("string")) {
+    // What may be a text or a list of them is wrong only where it is neither.
+    let choices = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    if choices.map(|one| document.plain(one)).any(|one| one.get("type") == Some(&json!("array"))) {
         return vec![json!(5), json!({}), json!([5])];
     }
     match schema.get("type").and_then(Value::as_str) {

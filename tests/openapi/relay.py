@@ -1,0 +1,129 @@
+"""A relay of the built binary in a directory of its own, and those who ask it."""
+
+import hashlib
+import hmac
+import json
+import os
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from datetime import datetime, timezone
+
+import requests
+
+# No refusal by rate or by failed sign-ins: what is sent here is wrong on purpose, and often.
+SETTINGS = {
+    "EKHO_HOST": "127.0.0.1",
+    "EKHO_LOG": "warn,openraft=error",
+    "EKHO_DISK_FREE_MIN_BYTES": "1048576",
+    "EKHO_RATE_LIMIT_MAX_MESSAGES": "1000000",
+    "EKHO_LOGIN_FAILURES_PER_ACCOUNT": "1000000",
+    "EKHO_LOGIN_FAILURES_PER_ADDRESS": "1000000",
+}
+READY_SECONDS = 60
+
+
+class Relay:
+    """The relay's process. `with Relay(binary) as relay:` stops it and removes its directory."""
+
+    def __init__(self, binary):
+        self.binary = binary
+        self.directory = tempfile.TemporaryDirectory(prefix="ekho-openapi-")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("EKHO_")}
+        data = os.path.join(self.directory.name, "data")
+        own = {"EKHO_DATA_DIR": data, "EKHO_PORT": str(port), "EKHO_BASE_URL": self.url}
+        self.environment = inherited | SETTINGS | own
+
+    def __enter__(self):
+        setup = [self.binary, "setup", "--non-interactive", "--fleet", "test", "--email", "owner@example.org"]
+        subprocess.run(setup, env=self.environment, check=True, capture_output=True)
+        self.log = open(os.path.join(self.directory.name, "relay.log"), "w+")
+        self.process = subprocess.Popen(
+            [self.binary, "serve"], env=self.environment, stdout=self.log, stderr=self.log
+        )
+        until = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                if requests.get(self.url + "/readyz", timeout=5).status_code == 200:
+                    return self
+            except requests.ConnectionError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("the relay is not ready:\n" + self.logged())
+            time.sleep(0.05)
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        self.log.close()
+        self.directory.cleanup()
+
+    def logged(self):
+        self.log.flush()
+        self.log.seek(0)
+        return self.log.read()
+
+    def credentials(self):
+        with open(os.path.join(self.environment["EKHO_DATA_DIR"], "credentials.json")) as file:
+            return json.load(file)
+
+
+class Operator(requests.auth.AuthBase):
+    """Signs requests of an operator, with a bearer token from login."""
+
+    def __init__(self, url, fleet_name, email, password):
+        self.url = url
+        self.login = {"fleet_name": fleet_name, "email": email, "password": password}
+        self.sign_in()
+
+    def sign_in(self):
+        answer = requests.post(self.url + "/v1/operator/login", json=self.login, timeout=30)
+        answer.raise_for_status()
+        self.fleet_id = answer.json()["fleet_id"]
+        self.token = answer.json()["token"]
+
+    def call(self, method, path, body=None):
+        answer = requests.request(method, self.url + path, json=body, auth=self, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def enrol(self, name):
+        token = self.call("POST", "/v1/operator/enrollment-tokens")["token"]
+        body = {"fleet_id": self.fleet_id, "token": token, "display_name": name, "runtime": "custom"}
+        answer = requests.post(self.url + "/v1/enroll", json=body, timeout=30)
+        answer.raise_for_status()
+        return Agent(self.url, answer.json()["agent_id"], answer.json()["secret"])
+
+    def __call__(self, request):
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+class Agent(requests.auth.AuthBase):
+    """Signs requests of an agent."""
+
+    def __init__(self, url, agent_id, secret):
+        self.url = url
+        self.id = agent_id
+        self.secret = secret
+
+    def __call__(self, request):
+        path = request.path_url.split("?")[0]
+        body = request.body or b""
+        body = body.encode() if isinstance(body, str) else body
+        timestamp = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        nonce = str(uuid.uuid4())
+        digest = hashlib.sha256(body).hexdigest()
+        canonical = "\n".join([request.method, path, timestamp, nonce, digest])
+        signature = hmac.new(self.secret.encode(), canonical.encode(), hashlib.sha256).hexdigest()
+        request.headers["x-ekho-agent-id"] = self.id
+        request.headers["x-ekho-timestamp"] = timestamp
+        request.headers["x-ekho-nonce"] = nonce
+        request.headers["x-ekho-signature"] = signature
+        return request

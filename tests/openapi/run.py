@@ -1,0 +1,72 @@
+"""Holds a running relay against its own description: run.py BINARY
+
+First the tour: every operation as it should be done. Then schemathesis: every operation with what
+can be generated from the description, right and wrong, from one seed. Both have to reach all of them.
+"""
+
+import collections
+import json
+import os
+import subprocess
+import sys
+
+from relay import Relay
+from tour import Tour
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SECONDS = 300
+
+
+def tour(relay):
+    tour = Tour(relay)
+    first, *_ = tour.go()
+    if tour.unvisited():
+        raise AssertionError(f"tour.py does not reach {', '.join(tour.unvisited())}")
+    print(f"the tour reached {len(tour.visited)} operations")
+    return tour, first
+
+
+def generated(relay, tour, agent):
+    """Runs schemathesis; returns whether it found nothing and what was answered, by operation."""
+    reached = os.path.join(relay.directory.name, "reached")
+    state = {"url": relay.url, "agent_id": agent.id, "secret": agent.secret, "reached": reached} | tour.login
+    program = os.path.join(os.path.dirname(sys.executable), "schemathesis")
+    command = [program, "--config-file", os.path.join(HERE, "schemathesis.toml"), "--no-color"]
+    command += ["run", relay.url + "/openapi.json"]
+    environment = os.environ | {"EKHO_OPENAPI_STATE": json.dumps(state), "PYTHONPATH": HERE}
+    # What it leaves behind goes with the relay's directory.
+    found = subprocess.run(command, cwd=relay.directory.name, env=environment, timeout=SECONDS).returncode
+    answers = collections.defaultdict(collections.Counter)
+    with open(reached) as file:
+        for line in file:
+            label, status, code = json.loads(line)
+            answers[label][status, code] += 1
+    return found == 0, answers
+
+
+def unreached(tour, answers):
+    """Operations that never got further than who asks, and whether an id is there."""
+    for operation in tour.operations.values():
+        label = f"{operation.method.upper()} {operation.path}"
+        if all(status in (401, 404, 405) for status, _ in answers[label]):
+            yield label
+
+
+def main():
+    with Relay(sys.argv[1]) as relay:
+        try:
+            toured, agent = tour(relay)
+            passed, answers = generated(relay, toured, agent)
+            missing = sorted(unreached(toured, answers))
+        except BaseException:
+            print(relay.logged()[-5000:])
+            raise
+    requests = sum(sum(counts.values()) for counts in answers.values())
+    print(f"summary: {requests} generated requests to {len(answers)} operations")
+    if missing:
+        print(f"never got beyond credentials and ids: {', '.join(missing)}")
+    sys.exit(0 if passed and not missing else 1)
+
+
+if __name__ == "__main__":
+    main()

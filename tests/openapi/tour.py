@@ -1,0 +1,234 @@
+"""Every operation once as it should be done, each answer held against the description.
+
+What the tour does not reach it names, so an endpoint cannot be added without being shown here.
+"""
+
+import time
+
+import schemathesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from relay import Operator
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+WAIT_SECONDS = 30
+
+
+class Tour:
+    def __init__(self, relay):
+        self.relay = relay
+        schema = schemathesis.openapi.from_url(relay.url + "/openapi.json")
+        results = (result.ok() for result in schema.get_all_operations())
+        self.operations = {one.definition.raw["operationId"]: one for one in results}
+        self.visited = set()
+        credentials = relay.credentials()
+        self.login = {name: credentials[name] for name in ("fleet_name", "email", "password")}
+        self.operator = Operator(relay.url, **self.login)
+
+    def visit(self, name, by=None, status=200, path=None, query=None, body=None, headers=None):
+        """Calls an operation; the answer has to be as described and have this status."""
+        operation = self.operations[name]
+        given = {"path_parameters": path, "query": query, "headers": headers}
+        given = {part: value for part, value in given.items() if value is not None}
+        if body is not None:
+            given |= {"body": body, "media_type": "application/json"}
+        case = operation.Case(**given)
+        timeout = 1 if "stream" in name else WAIT_SECONDS
+        response = case.call(base_url=self.relay.url, auth=by, timeout=timeout)
+        if response.status_code != status:
+            raise AssertionError(f"{name}: {response.status_code}, not {status}: {response.text}")
+        case.validate_response(response, checks=CHECKS)
+        self.visited.add(name)
+        is_json = response.headers.get("content-type", [""])[0].startswith("application/json")
+        return response.json() if is_json else response.text
+
+    def until(self, what, wanted):
+        """Asks again until there is something."""
+        end = time.monotonic() + WAIT_SECONDS
+        while True:
+            found = wanted()
+            if found:
+                return found
+            if time.monotonic() > end:
+                raise AssertionError(f"no {what} within {WAIT_SECONDS} s")
+            time.sleep(0.05)
+
+    def unvisited(self):
+        return sorted(set(self.operations) - self.visited)
+
+    def go(self):
+        self.pages()
+        self.people()
+        agents = self.agents()
+        self.messages(*agents)
+        self.actions(*agents)
+        self.conversations(*agents)
+        self.policies(*agents)
+        self.dead_letters(*agents)
+        self.what_happened(*agents)
+        self.steering(*agents)
+        return agents
+
+    def pages(self):
+        for page in ["root", "healthz", "readyz", "metrics", "openapi", "docs"]:
+            self.visit(page)
+
+    def people(self):
+        operator, visit = self.operator, self.visit
+        visit("login", body=self.login)
+        visit("login", body=self.login | {"cookie": True})
+        visit("me", operator)
+        token = visit("create_api_token", operator, 201, body={"name": "ci", "scopes": ["read"]})
+        visit("list_sessions", operator)
+        visit("end_session", operator, path={"id": token["id"]})
+        visit("end_other_sessions", operator)
+        visit("logout", Operator(self.relay.url, **self.login))
+        new = {"email": "second@example.org", "password": "a long password", "role": "viewer"}
+        made = visit("create_operator", operator, 201, body=new)
+        path = {"id": made["operator_id"]}
+        visit("list_operators", operator)
+        visit("change_operator", operator, path=path, body={"role": "operator"})
+        second = Operator(self.relay.url, self.login["fleet_name"], new["email"], new["password"])
+        change = {"current_password": new["password"], "new_password": "a longer password"}
+        visit("change_password", second, body=change)
+        sessions = visit("list_sessions_of_operator", operator, path=path)["sessions"]
+        for session in sessions:
+            ended = path | {"session": session["id"]}
+            visit("end_session_of_operator", operator, path=ended)
+        visit("delete_operator", operator, path=path)
+        settings = visit("get_settings", operator)
+        visit("change_settings", operator, body={"session_ms": settings["session_ms"]})
+        visit("change_settings", operator, body={"retry_backoff_ms": []})
+
+    def agents(self):
+        operator, visit = self.operator, self.visit
+        token = visit("create_enrollment_token", operator)["token"]
+        new = {"fleet_id": operator.fleet_id, "token": token, "display_name": "A", "runtime": "custom"}
+        visit("enroll", body=new | {"hostname": "here", "capabilities": ["write"]})
+        first, second, third = (operator.enrol(name) for name in ["first", "second", "third"])
+        visit("heartbeat", first, body={"status": "healthy", "metrics": {"load": 1}})
+        visit("register_identity_key", first, body={"public_key": "a key"})
+        visit("rotate_credentials", third, body={"overlap_seconds": 600})
+        return first, second, third
+
+    def message(self, to, **more):
+        return {
+            "recipient": {"kind": "agent", "id": to.id},
+            "message_type": "direct",
+            "body": {"text": "hello there"},
+            "conversation_id": "tour",
+            "correlation_id": "tour",
+        } | more
+
+    def received(self, agent):
+        return self.until("message", lambda: self.visit("poll_inbox", agent, query={"wait": 5})["messages"])
+
+    def messages(self, first, second, third):
+        visit = self.visit
+        sent = visit("send_message", first, body=self.message(second), headers={"Idempotency-Key": "1"})
+        visit("send_message", first, body=self.message(second), headers={"Idempotency-Key": "1"})
+        batch = [self.message(second), self.message(third), self.message(second, recipient={"kind": "agent", "id": "nobody"})]
+        visit("send_messages", first, body={"messages": batch})
+        visit("get_message", first, path={"id": sent["message_id"]})
+        visit("stream_inbox", third)
+        got = [message["message_id"] for message in self.received(second)]
+        visit("extend_leases", second, body={"leases": [{"message_id": got[0], "extend_seconds": 60}]})
+        visit("ack", second, body={"acks": [{"message_id": got[0]}]})
+        later = visit("send_message", first, body=self.message(second, delay_seconds=600))
+        visit("cancel_message", first, path={"id": later["message_id"]})
+
+    def actions(self, first, second, third):
+        operator, visit = self.operator, self.visit
+        action = {"conversation_id": "tour", "action_type": "deploy", "summary": "Deploy", "risk_level": "high"}
+        visit("propose_action", first, body=action | {"risk_level": "low"})
+        asked = visit("propose_action", first, body=action | {"payload": {"build": 7}})
+        path = {"id": asked["approval_id"]}
+        visit("get_action", first, path=path)
+        visit("list_approvals", operator, query={"status": "pending", "limit": 1})
+        visit("get_approval", operator, path=path)
+        visit("approve", operator, path=path, body={"reason": "go"})
+        report = {"approval_id": path["id"], "result": "executed", "output": [1]}
+        visit("report_action", first, body=report)
+        visit("list_approvals", operator)
+        asked = visit("propose_action", first, body=action)
+        visit("reject", operator, path={"id": asked["approval_id"]}, body={})
+        visit("poll_inbox", first)
+
+    def conversations(self, first, second, third):
+        visit = self.visit
+        visit("create_room", first, 201, body={"name": "room", "member_agent_ids": [second.id]})
+        visit("notice", first, body={"conversation_id": "tour", "reason": "loop", "pending_count": 1})
+        visit("acquire_floor", first, path={"id": "tour"}, body={"ttl_seconds": 60})
+        visit("release_floor", first, path={"id": "tour"})
+
+    def policies(self, first, second, third):
+        operator, visit = self.operator, self.visit
+        rule = {"action": "deny", "conditions": {"message_type": ["alert"], "priority": "urgent"}}
+        draft = {"name": "no alarms", "scope_kind": "fleet", "rule": rule}
+        path = {"id": visit("create_policy", operator, 201, body=draft)["policyId"]}
+        visit("change_policy", operator, path=path, body=draft | {"dry_run": True})
+        visit("list_policies", operator)
+        visit("get_policy", operator, path=path)
+        visit("list_policy_versions", operator, path=path)
+        visit("roll_back_policy", operator, path=path, body={"version": 1})
+        asked = {"sender_agent_id": first.id, "message_type": "alert", "priority": "urgent"}
+        visit("preview_policies", operator, body=asked)
+        visit("delete_policy", operator, path=path)
+
+    def dead_letters(self, first, second, third):
+        operator, visit = self.operator, self.visit
+        for order, count in [("redrive", "redriven"), ("purge", "purged")]:
+            visit("send_message", first, body=self.message(second, message_type="handoff"))
+            got = self.received(second)
+            nacks = [{"message_id": message["message_id"], "reason": "broken"} for message in got]
+            visit("nack", second, body={"nacks": nacks})
+            letters = self.until("dead letter", lambda: visit("list_dead_letters", operator)["dead_letters"])
+            visit("get_dead_letter", operator, path={"id": letters[0]["id"]})
+            done = visit(f"{order}_dead_letters", operator, body={"all": True})
+            assert done[count] > 0, done
+
+    def what_happened(self, first, second, third):
+        operator, visit = self.operator, self.visit
+        visit("get_overview", operator)
+        visit("list_events", operator, query={"type": "message", "limit": 100})
+        visit("list_events", operator)
+        visit("stream_events", operator)
+        visit("get_activity", operator)
+        visit("get_topology", operator, query={"window_minutes": 5})
+        visit("get_fleet_health", operator)
+        visit("get_audit_head", operator)
+        visit("export_audit", operator, query={"from": 1})
+        visit("list_conversations", operator)
+        visit("get_conversation", operator, path={"id": "tour"})
+        found = visit("search_messages", operator, query={"q": "hello"})["messages"]
+        visit("get_message_as_operator", operator, path={"id": found[0]["id"]})
+        visit("list_rooms", operator)
+
+    def steering(self, first, second, third):
+        operator, visit = self.operator, self.visit
+        new = {"recipient_agent_id": second.id, "text": "listen", "metadata": {"a": 1}}
+        send = lambda: visit("send_operator_message", operator, body=new)["message_id"]
+        why = {"to_agent_id": third.id, "reason": "away"}
+        visit("cancel_message_as_operator", operator, path={"id": send()})
+        visit("redirect_message", operator, path={"id": send()}, body=why)
+        send()
+        visit("redirect_inbox", operator, path={"id": second.id}, body=why)
+        visit("list_agents", operator, query={"sortBy": "display_name", "limit": 2})
+        visit("list_rate_violations", operator, path={"id": second.id})
+        for order in ["pause", "quarantine", "resume"]:
+            visit(f"{order}_agent", operator, path={"id": second.id}, body={"reason": "tour"})
+        visit("get_agent", operator, path={"id": second.id})
+        visit("revoke_agent", operator, path={"id": third.id}, body={"reason": "tour"})
+        visit("list_agents", operator)
