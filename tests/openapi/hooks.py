@@ -6,9 +6,12 @@ Loaded by schemathesis. The place of the relay and of its first operator and age
 
 import json
 import os
+import uuid
 
 import requests
 import schemathesis
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation import GenerationMode
 
 from relay import Agent, Operator
 
@@ -20,6 +23,8 @@ SETTINGS = OPERATOR.call("GET", "/v1/operator/settings")
 # What would end those who ask, for ever or for a while.
 PROTECTED = {OWN_ID, AGENT.id}
 OPEN = {"/v1/operator/login", "/v1/enroll"}
+# Ids of what is there, by the part of the path before them.
+KNOWN = STATE["known"]
 # Longest that a poll may wait here.
 WAIT_SECONDS = 1
 
@@ -40,11 +45,62 @@ class Credentials(requests.auth.AuthBase):
 schemathesis.auth.set_from_requests(Credentials())
 
 
+def new_policy():
+    draft = {"name": "to go", "scope_kind": "fleet", "rule": {"action": "allow"}, "enabled": False}
+    return {"id": OPERATOR.call("POST", "/v1/operator/policies", draft)["policyId"]}
+
+
+def new_operator():
+    new = {"email": f"{uuid.uuid4()}@example.org", "password": "a long password", "role": "viewer"}
+    made = OPERATOR.call("POST", "/v1/operator/operators", new)
+    return {"id": made["operator_id"]}, Operator(STATE["url"], STATE["fleet_name"], new["email"], new["password"])
+
+
+def new_session_of_operator():
+    path, operator = new_operator()
+    return path | {"session": operator.call("GET", "/v1/operator/me")["session"]["id"]}
+
+
+def new_token():
+    return {"id": OPERATOR.call("POST", "/v1/operator/tokens", {"name": "to go", "scopes": ["read"]})["id"]}
+
+
+# What an operation ends is made for it.
+FRESH = {
+    "DELETE /v1/operator/operators/{id}": lambda: new_operator()[0],
+    "DELETE /v1/operator/operators/{id}/sessions/{session}": new_session_of_operator,
+    "DELETE /v1/operator/policies/{id}": new_policy,
+    "DELETE /v1/operator/sessions/{id}": new_token,
+    "POST /v1/operator/agents/{id}/revoke": lambda: {"id": OPERATOR.enrol("to go").id},
+}
+
+
+def label_of(case):
+    return f"{case.method.upper()} {case.operation.path}"
+
+
+def place_of_ids(path):
+    """Parameters of a path with the part before each."""
+    parts = path.split("/")
+    return {part[1:-1]: before for before, part in zip(parts, parts[1:]) if part.startswith("{")}
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    for name, value in (case.path_parameters or {}).items():
-        if value in PROTECTED and case.method != "GET":
-            case.path_parameters[name] = "protected"
+    ids = case.path_parameters or {}
+    meant_wrong = case.meta and any(
+        part is ParameterLocation.PATH and info.mode is GenerationMode.NEGATIVE
+        for part, info in case.meta.components.items()
+    )
+    if label_of(case) in FRESH and ids and not meant_wrong:
+        ids |= FRESH[label_of(case)]()
+        return
+    for name, before in place_of_ids(case.operation.path).items():
+        # Nearly no id that is made up names anything: behind it, nothing would be asked.
+        if name in ids and before in KNOWN and not meant_wrong:
+            ids[name] = KNOWN[before]
+        if ids.get(name) in PROTECTED and case.method != "GET":
+            ids[name] = "protected"
     wait = (case.query or {}).get("wait")
     if str(wait).isdigit() and WAIT_SECONDS < int(wait) <= 60:
         case.query["wait"] = WAIT_SECONDS
@@ -52,13 +108,15 @@ def before_call(context, case, kwargs):
 
 @schemathesis.hook
 def after_call(context, case, response):
-    label = f"{case.method} {case.operation.path}"
+    label = label_of(case)
     code = ""
     if response.headers.get("content-type", [""])[0].startswith("application/json"):
         answer = response.json()
         code = answer.get("code", "") if isinstance(answer, dict) else ""
     with open(STATE["reached"], "a") as file:
         file.write(json.dumps([label, response.status_code, code]) + "\n")
+    if label == "POST /v1/credentials/rotate" and response.status_code == 200:
+        AGENT.secret = response.json()["secret"]
     if label == "PUT /v1/operator/settings" and response.status_code == 200:
         OPERATOR.call("PUT", "/v1/operator/settings", SETTINGS)
     if code == "not_signed_in":

@@ -32,8 +32,11 @@ class Tour:
         schema = schemathesis.openapi.from_url(relay.url + "/openapi.json")
         results = (result.ok() for result in schema.get_all_operations())
         self.operations = {one.definition.raw["operationId"]: one for one in results}
-        self.visited = set()
+        # Reading the description is a visit.
+        self.visited = {"openapi"}
         credentials = relay.credentials()
+        # Ids of what is there when the tour ends, by the part of a path before them.
+        self.known = {"conversations": "tour"}
         self.login = {name: credentials[name] for name in ("fleet_name", "email", "password")}
         self.operator = Operator(relay.url, **self.login)
 
@@ -79,10 +82,11 @@ class Tour:
         self.dead_letters(*agents)
         self.what_happened(*agents)
         self.steering(*agents)
+        self.leave(*agents)
         return agents
 
     def pages(self):
-        for page in ["root", "healthz", "readyz", "metrics", "openapi", "docs"]:
+        for page in ["root", "healthz", "readyz", "metrics", "docs"]:
             self.visit(page)
 
     def people(self):
@@ -232,3 +236,26 @@ class Tour:
         visit("get_agent", operator, path={"id": second.id})
         visit("revoke_agent", operator, path={"id": third.id}, body={"reason": "tour"})
         visit("list_agents", operator)
+
+    def leave(self, first, second, third):
+        """Leaves something of everything behind, for those who come after."""
+        operator, visit = self.operator, self.visit
+        self.known["agents"] = operator.enrol("fourth").id
+        waits = self.message(second, requires_approval=True)
+        self.known["messages"] = visit("send_message", first, body=waits)["message_id"]
+        action = {"conversation_id": "tour", "action_type": "a", "summary": "s", "risk_level": "high"}
+        asked = visit("propose_action", first, body=action)["approval_id"]
+        self.known |= {"actions": asked, "approvals": asked}
+        draft = {"name": "left", "scope_kind": "fleet", "rule": {"action": "allow"}, "enabled": False}
+        self.known["policies"] = visit("create_policy", operator, 201, body=draft)["policyId"]
+        new = {"email": "left@example.org", "password": "a long password", "role": "viewer"}
+        self.known["operators"] = visit("create_operator", operator, 201, body=new)["operator_id"]
+        path = {"id": self.known["operators"]}
+        Operator(self.relay.url, self.login["fleet_name"], new["email"], new["password"])
+        sessions = visit("list_sessions_of_operator", operator, path=path)["sessions"]
+        self.known["sessions"] = sessions[0]["id"]
+        visit("send_message", first, body=self.message(second, message_type="claim"))
+        got = self.received(second)
+        visit("nack", second, body={"nacks": [{"message_id": one["message_id"]} for one in got]})
+        letters = self.until("dead letter", lambda: visit("list_dead_letters", operator)["dead_letters"])
+        self.known["dead-letters"] = letters[0]["id"]

@@ -19,6 +19,7 @@ use super::ID_MAX_BYTES;
 use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::openapi::Routes;
+use crate::api::openapi::shapes::StreamEvent;
 use crate::api::query::pairs;
 use crate::api::signed::Signed;
 use crate::api::{ApiError, App, words};
@@ -242,7 +243,7 @@ async fn poll(State(app): State<App>, signed: Signed) -> Result<Json<Box<RawValu
         InboxParams,
         ("Last-Event-ID" = Option<String>, Header, description = "The id of an event: what came after it and was not acked comes again."),
     ),
-    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")),
+    responses((status = 200, description = "The stream, event by event.", body = StreamEvent, content_type = "text/event-stream")),
 )]
 async fn stream(
     State(app): State<App>,

@@ -123,10 +123,10 @@ struct NewMessageShape {
     #[schema(min_length = 1, max_length = 1024)]
     agent_sig: Option<String>,
     /// With `agent_sig`.
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255)]
     key_id: Option<String>,
     /// With `agent_sig`.
-    #[schema(max_length = 8192)]
+    #[schema(min_length = 1, max_length = 8192)]
     sig_canonical: Option<String>,
 }
 
@@ -361,13 +361,13 @@ fn read_schedule(fields: &mut Fields<'_>) -> Schedule {
 }
 
 fn read_envelope(fields: &mut Fields<'_>) -> Option<Envelope> {
-    let agent_sig = fields.optional_text("agent_sig", 1024)?;
+    let agent_sig = fields.optional_text("agent_sig", 1024);
+    let key_id = fields.optional_text("key_id", 255);
+    let sig_canonical = fields.optional_text("sig_canonical", 8 << 10);
     Some(Envelope {
-        agent_sig,
-        key_id: fields.optional_text("key_id", 255).unwrap_or_default(),
-        sig_canonical: fields
-            .optional_text("sig_canonical", 8 << 10)
-            .unwrap_or_default(),
+        agent_sig: agent_sig?,
+        key_id: key_id.unwrap_or_default(),
+        sig_canonical: sig_canonical.unwrap_or_default(),
     })
 }
 

@@ -309,7 +309,8 @@ fn allow_null(document: &mut Value) {
     for name in names {
         let schema = &mut document["components"]["schemas"][&name];
         optional_fields_nullable(schema);
-        for part in schema["allOf"].as_array_mut().into_iter().flatten() {
+        let parts = schema.get_mut("allOf").and_then(Value::as_array_mut);
+        for part in parts.into_iter().flatten() {
             optional_fields_nullable(part);
         }
     }
@@ -332,14 +333,19 @@ fn references(place: &Value) -> Vec<&str> {
 fn optional_fields_nullable(schema: &mut Value) {
     let required = schema["required"].clone();
     let required = required.as_array().map(Vec::as_slice).unwrap_or_default();
-    let fields = schema["properties"].as_object_mut().into_iter().flatten();
+    let fields = schema.get_mut("properties").and_then(Value::as_object_mut);
+    let fields = fields.into_iter().flatten();
     for (_, field) in fields.filter(|(name, _)| !required.iter().any(|one| one == *name)) {
         if let Some(kind) = field["type"].as_str() {
             field["type"] = json!([kind, "null"]);
         } else if field.get("$ref").is_some() {
             *field = json!({ "oneOf": [field.take(), { "type": "null" }] });
+        } else if let Some(choices) = field.get_mut("oneOf").and_then(Value::as_array_mut)
+            && !choices.iter().any(|one| one["type"] == "null")
+        {
+            choices.push(json!({ "type": "null" }));
         }
-        if let Some(words) = field["enum"].as_array_mut()
+        if let Some(words) = field.get_mut("enum").and_then(Value::as_array_mut)
             && !words.contains(&Value::Null)
         {
             words.push(Value::Null);

@@ -77,3 +77,17 @@ struct FieldErrors {
     /// `messages.0.body`.
     field_errors: BTreeMap<String, Vec<String>>,
 }
+
+/// One event of a stream.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what streams write")]
+pub struct StreamEvent {
+    /// What kind of event it is.
+    #[schema(required = false)]
+    event: String,
+    /// What to go on behind, in `Last-Event-ID`.
+    #[schema(required = false)]
+    id: String,
+    /// JSON.
+    data: String,
+}

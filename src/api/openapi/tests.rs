@@ -1,7 +1,10 @@
 //! The description is the one that is checked in, and whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use regex::Regex;
 use serde_json::Value;
 
 fn document() -> Value {
@@ -21,7 +24,7 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
 #[test]
 fn the_checked_in_description_is_the_one_the_code_gives() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
-    let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+    let checked_in = fs::read_to_string(path).unwrap_or_default();
     let made = super::text().unwrap_or_default();
     let differs = checked_in
         .lines()
@@ -79,5 +82,57 @@ fn every_reference_leads_somewhere() {
     for reference in found {
         let place = reference.strip_prefix('#').unwrap_or_default();
         assert!(document.pointer(place).is_some(), "{reference}");
+    }
+}
+
+/// The interface's source, by file.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            panic!("{folder:?} cannot be read")
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push((path.clone(), fs::read_to_string(&path).unwrap_or_default())),
+            }
+        }
+    }
+    found
+}
+
+/// Two schemas of one name would silently become one.
+#[test]
+fn a_schema_has_its_name_to_itself() {
+    let shape = r"#\[derive\([^)]*ToSchema[^)]*\)\]((?s:.*?))\b(?:struct|enum) (\w+)";
+    let (Ok(shape), Ok(renamed)) = (Regex::new(shape), Regex::new(r"schema\(as = (\w+)\)")) else {
+        panic!("two patterns")
+    };
+    let mut names = BTreeMap::new();
+    for (path, text) in sources() {
+        for found in shape.captures_iter(&text) {
+            let name = renamed
+                .captures(&found[1])
+                .map_or(&found[2], |name| name.extract::<1>().1[0]);
+            if let Some(other) = names.insert(name.to_string(), path.clone()) {
+                panic!("{name} is in {other:?} and in {path:?}");
+            }
+        }
+    }
+    assert!(names.len() > 20, "{names:?}");
+}
+
+/// A route that is made without `routes!` has no description.
+#[test]
+fn no_route_is_made_without_its_description() {
+    for (path, text) in sources() {
+        let is_docs = path.ends_with("openapi/docs.rs");
+        let is_test = path.ends_with("openapi/tests.rs");
+        assert!(
+            is_docs || is_test || !text.contains(".route("),
+            "{path:?} has a bare route"
+        );
     }
 }

@@ -91,7 +91,7 @@ impl ListQuery {
 
     /// A filter by time.
     pub fn time(&self, name: &str) -> Result<Option<u64>, Invalid> {
-        let Some(text) = self.text(name) else {
+        let Some(text) = self.given.get(name) else {
             return Ok(None);
         };
         match parse_iso(text) {
@@ -102,7 +102,7 @@ impl ListQuery {
 
     /// A filter that has to be one of these words.
     pub fn choice<'a>(&'a self, name: &str, words: &[&str]) -> Result<Option<&'a str>, Invalid> {
-        match self.text(name) {
+        match self.given.get(name).map(String::as_str) {
             Some(text) if !words.contains(&text) => {
                 Err(Invalid::field(name, format!("one of {}", words.join(", "))))
             }
@@ -112,7 +112,7 @@ impl ListQuery {
 
     /// Where to go on, as `parse` reads it.
     pub fn cursor<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Invalid> {
-        match self.text("cursor") {
+        match self.given.get("cursor") {
             Some(text) => match parse(text) {
                 Some(place) => Ok(Some(place)),
                 None => Err(Invalid::field("cursor", "the next_cursor of an answer")),

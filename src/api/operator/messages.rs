@@ -322,12 +322,13 @@ async fn redirect(
     message_id: PathId,
     given: Given,
 ) -> Result<Json<Done>, ApiError> {
-    let uuid = message_uuid(&message_id.get()?)?;
+    let message_id = message_id.get()?;
     let mut fields = given.fields()?;
     let from = fields.optional_text("from_agent_id", ID_MAX_BYTES);
     let to = fields.text("to_agent_id", ID_MAX_BYTES);
     let reason = fields.text("reason", 1000);
     fields.finish()?;
+    let uuid = message_uuid(&message_id)?;
     app.service
         .redirect_message(&operator.caller, uuid, from, to, reason)
         .await?;

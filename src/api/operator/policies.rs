@@ -140,8 +140,13 @@ fn view(policy: &Policy) -> Value {
 fn read_draft(fields: &mut Fields<'_>) -> Draft {
     let name = fields.text("name", 200);
     let scope = fields.choice("scope_kind", &[("fleet", false), ("agent", true)], None);
-    let scope_agent = match scope {
-        Some(true) => Some(fields.text("scope_id", ID_MAX_BYTES)),
+    let scope_id = fields.optional_text("scope_id", ID_MAX_BYTES);
+    let scope_agent = match (scope, scope_id) {
+        (Some(true), Some(agent_id)) => Some(agent_id),
+        (Some(true), None) => {
+            fields.required("scope_id");
+            None
+        }
         _ => None,
     };
     let rule = fields.nested_object("rule", |rule| {

@@ -19,6 +19,7 @@ use super::audit::event_view;
 use super::list::number_of;
 use crate::api::fields::Invalid;
 use crate::api::openapi::Routes;
+use crate::api::openapi::shapes::StreamEvent;
 use crate::api::query::pairs;
 use crate::api::{ApiError, App};
 use crate::service::ServiceError;
@@ -59,7 +60,7 @@ struct Wanted {
         Wanted,
         ("Last-Event-ID" = Option<String>, Header, description = "The id of an event: the stream goes on behind it."),
     ),
-    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")),
+    responses((status = 200, description = "The stream, event by event.", body = StreamEvent, content_type = "text/event-stream")),
 )]
 async fn stream(
     State(app): State<App>,

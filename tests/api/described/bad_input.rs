@@ -110,8 +110,15 @@ fn bad_values(schema: &Map<String, Value>, document: &Document) -> Vec<Value> {
     let number = |name: &str| schema.get(name).and_then(Value::as_u64);
     let mut values = Vec::new();
     // What may be a text or a list of them is wrong only where it is neither.
-    let choices = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-    if choices.map(|one| document.plain(one)).any(|one| one.get("type") == Some(&json!("array"))) {
+    let choices = schema
+        .get("oneOf")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    if choices
+        .map(|one| document.plain(one))
+        .any(|one| one.get("type") == Some(&json!("array")))
+    {
         return vec![json!(5), json!({}), json!([5])];
     }
     match schema.get("type").and_then(Value::as_str) {
@@ -150,14 +157,12 @@ fn bad_values(schema: &Map<String, Value>, document: &Document) -> Vec<Value> {
         }
         Some("boolean") => values.extend([json!("true"), json!(1), json!([]), json!({})]),
         Some("array") => {
-            values.extend([
-                json!("x"),
-                json!(5),
-                json!(true),
-                json!({}),
-                json!([5]),
-                json!([[]]),
-            ]);
+            values.extend([json!("x"), json!(5), json!(true), json!({}), json!([[]])]);
+            let items = document.plain(&schema.get("items").cloned().unwrap_or_default());
+            match items.get("type").and_then(Value::as_str) {
+                Some("string") => values.push(json!([5])),
+                _ => values.push(json!(["x"])),
+            }
             if let Some(most) = number("maxItems") {
                 let item = document.example(&schema.get("items").cloned().unwrap_or_default());
                 values.push(Value::Array(vec![item; most as usize + 1]));
