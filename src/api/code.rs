@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn the_documentation_lists_every_code_and_no_other() {
         let page = include_str!("../../docs/errors.md");
-        let is_code = |line: &&str| line.starts_with("| ") && line.contains(" | `");
+        let is_code = |line: &&str| line.trim_start_matches("| ").starts_with(char::is_numeric);
         let written: Vec<&str> = page.lines().filter(is_code).collect();
         let expected: Vec<String> = Code::ALL
             .iter()

@@ -21,7 +21,7 @@ AGENT = Agent(STATE["url"], STATE["agent_id"], STATE["secret"])
 OWN_ID = OPERATOR.call("GET", "/v1/operator/me")["operator_id"]
 SETTINGS = OPERATOR.call("GET", "/v1/operator/settings")
 # What would end those who ask, for ever or for a while.
-PROTECTED = {OWN_ID, AGENT.id}
+PROTECTED = {OWN_ID, AGENT.id, OPERATOR.fleet_id}
 OPEN = {"/v1/operator/login", "/v1/enroll"}
 # Ids of what is there, by the part of the path before them.
 KNOWN = STATE["known"]

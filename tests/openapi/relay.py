@@ -40,7 +40,23 @@ class Relay:
         own = {"EKHO_DATA_DIR": data, "EKHO_PORT": str(port), "EKHO_BASE_URL": self.url}
         self.environment = inherited | SETTINGS | own
 
+    def license(self):
+        """Issues a licence by which everything is allowed, as the vendor would."""
+        place = lambda name: os.path.join(self.directory.name, name)
+        private, public, issued = place("vendor.pem"), place("vendor.pub.pem"), place("license.jwt")
+        for command in [
+            ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", private],
+            ["openssl", "pkey", "-in", private, "-pubout", "-out", public],
+            [self.binary, "license", "issue", "--private-key", private, "--org", "Test"]
+            + ["--max-fleets", "1000", "--days", "30", "--output", issued],
+        ]:
+            subprocess.run(command, env=self.environment, check=True, capture_output=True)
+        self.environment |= {"EKHO_LICENSE_PUBLIC_KEY_PATH": public, "EKHO_LICENSE_PATH": issued}
+        with open(issued) as file:
+            return file.read().strip()
+
     def __enter__(self):
+        self.issued = self.license()
         setup = [self.binary, "setup", "--non-interactive", "--fleet", "test", "--email", "owner@example.org"]
         subprocess.run(setup, env=self.environment, check=True, capture_output=True)
         self.log = open(os.path.join(self.directory.name, "relay.log"), "w+")

@@ -82,6 +82,8 @@ class Tour:
         self.dead_letters(*agents)
         self.what_happened(*agents)
         self.steering(*agents)
+        self.analytics(*agents)
+        self.fleets()
         self.leave(*agents)
         return agents
 
@@ -200,6 +202,7 @@ class Tour:
             visit("nack", second, body={"nacks": nacks})
             letters = self.until("dead letter", lambda: visit("list_dead_letters", operator)["dead_letters"])
             visit("get_dead_letter", operator, path={"id": letters[0]["id"]})
+            visit("export_dead_letters", operator)
             done = visit(f"{order}_dead_letters", operator, body={"all": True})
             assert done[count] > 0, done
 
@@ -230,12 +233,34 @@ class Tour:
         send()
         visit("redirect_inbox", operator, path={"id": second.id}, body=why)
         visit("list_agents", operator, query={"sortBy": "display_name", "limit": 2})
+        visit("list_waiting_messages", operator, path={"id": second.id})
         visit("list_rate_violations", operator, path={"id": second.id})
         for order in ["pause", "quarantine", "resume"]:
             visit(f"{order}_agent", operator, path={"id": second.id}, body={"reason": "tour"})
         visit("get_agent", operator, path={"id": second.id})
         visit("revoke_agent", operator, path={"id": third.id}, body={"reason": "tour"})
         visit("list_agents", operator)
+
+    def analytics(self, first, second, third):
+        operator, visit = self.operator, self.visit
+        for form in ["json", "csv", "jsonl"]:
+            visit("analytics_throughput", operator, query={"format": form})
+            visit("analytics_agents", operator, query={"format": form, "by": "sent"})
+            visit("analytics_pairs", operator, query={"format": form, "sender_agent_id": first.id})
+
+    def fleets(self):
+        operator, visit = self.operator, self.visit
+        visit("install_license", operator, body={"key": self.relay.issued})
+        visit("get_license", operator)
+        visit("remove_license", operator)
+        new = {"name": "other", "owner_email": "other@example.org", "owner_password": "a long password"}
+        path = {"id": visit("create_fleet", operator, 201, body=new)["fleet_id"]}
+        visit("rename_fleet", operator, path=path, body={"name": "another"})
+        visit("archive_fleet", operator, path=path, body={"name": "another"})
+        visit("restore_fleet", operator, path=path)
+        visit("get_fleet", operator, path=path)
+        visit("list_fleets", operator)
+        self.known["fleets"] = path["id"]
 
     def leave(self, first, second, third):
         """Leaves something of everything behind, for those who come after."""

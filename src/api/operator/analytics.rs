@@ -319,7 +319,15 @@ impl From<PairSeries> for AnalyticsPair {
     path = "/v1/operator/analytics",
     operation_id = "analytics_throughput",
     params(TimeParams, StepParams),
-    responses((status = 200, body = AnalyticsThroughput)),
+    responses((
+        status = 200,
+        description = "With csv and jsonl the rows alone.",
+        content(
+            (AnalyticsThroughput = "application/json"),
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+        ),
+    )),
     extensions(("x-codes" = json!([Code::LicenseRequired]))),
 )]
 async fn throughput(
@@ -364,7 +372,15 @@ struct AgentsParams {
     path = "/v1/operator/analytics/agents",
     operation_id = "analytics_agents",
     params(TimeParams, TopParams, AgentsParams),
-    responses((status = 200, body = AnalyticsAgents)),
+    responses((
+        status = 200,
+        description = "With csv and jsonl the rows alone.",
+        content(
+            (AnalyticsAgents = "application/json"),
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+        ),
+    )),
     extensions(("x-codes" = json!([Code::LicenseRequired]))),
 )]
 async fn agents(
@@ -422,7 +438,15 @@ struct PairsParams {
     path = "/v1/operator/analytics/pairs",
     operation_id = "analytics_pairs",
     params(TimeParams, StepParams, TopParams, PairsParams),
-    responses((status = 200, body = AnalyticsPairs)),
+    responses((
+        status = 200,
+        description = "With csv and jsonl the rows alone.",
+        content(
+            (AnalyticsPairs = "application/json"),
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+        ),
+    )),
     extensions(("x-codes" = json!([Code::LicenseRequired]))),
 )]
 async fn pairs(State(app): State<App>, operator: SignedIn, uri: Uri) -> Result<Response, ApiError> {
@@ -538,7 +562,7 @@ impl Asked {
             Invalid::field("step", text)
         };
         let length_ms = self.to_ms - self.from_ms;
-        let seconds = match self.text("step") {
+        let seconds = match self.given.get("step") {
             Some(text) => text.parse().map_err(|_| wrong())?,
             None => self.default_step_seconds(length_ms),
         };
@@ -569,7 +593,7 @@ impl Asked {
 
     /// How many of the first are wanted.
     fn limit(&self) -> Result<usize, Invalid> {
-        let Some(text) = self.text("limit") else {
+        let Some(text) = self.given.get("limit") else {
             return Ok(TOP_DEFAULT);
         };
         text.parse()
