@@ -30,7 +30,7 @@ def generated(relay, tour, agent):
     """Runs schemathesis; returns whether it found nothing and what was answered, by operation."""
     reached = os.path.join(relay.directory.name, "reached")
     state = {"url": relay.url, "agent_id": agent.id, "secret": agent.secret, "reached": reached}
-    state |= tour.login | {"known": tour.known}
+    state |= tour.login | {"known": tour.known, "license": relay.issued}
     program = os.path.join(os.path.dirname(sys.executable), "schemathesis")
     command = [program, "--config-file", os.path.join(HERE, "generated.toml"), "--no-color"]
     command += ["run", relay.url + "/openapi.json"]
