@@ -113,6 +113,7 @@ async fn identity_key(
 
 /// How long the old secret works beside the new one.
 #[derive(ToSchema)]
+#[schema(as = CredentialRotation)]
 #[allow(dead_code, reason = "describes what is read")]
 struct Rotation {
     #[schema(minimum = 0, maximum = 604_800, default = 300)]
@@ -121,6 +122,7 @@ struct Rotation {
 
 /// There is a new secret.
 #[derive(Serialize, ToSchema)]
+#[schema(as = CredentialRotated)]
 struct Rotated {
     /// Shown this once.
     secret: String,

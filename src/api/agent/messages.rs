@@ -387,6 +387,7 @@ pub struct DeliveryView {
 
 /// What became of a message.
 #[derive(Serialize, ToSchema)]
+#[schema(as = MessageStatus)]
 pub struct StatusView {
     message_id: String,
     #[schema(schema_with = message_status)]
