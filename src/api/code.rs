@@ -84,6 +84,8 @@ codes! {
         "too late, or in the way of something else; `error` says what",
     CONFLICT "idempotency_conflict" IdempotencyConflict
         "the idempotency key was used for another request",
+    CONFLICT "key_revoked" KeyRevoked
+        "an operator revoked the signing or identity key, for good",
     CONFLICT "limit_reached" LimitReached
         "there are as many as there may be",
     CONFLICT "already_set_up" AlreadySetUp

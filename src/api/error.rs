@@ -139,6 +139,7 @@ impl From<Refusal> for ApiError {
                 &format!("this needs a licence for {}", feature.as_str()),
             )
             .with("feature", feature.as_str()),
+            Refusal::KeyRevoked => new(Code::KeyRevoked, "the key was revoked, for good"),
             Refusal::LimitReached { limit } => new(
                 Code::LimitReached,
                 &format!("there are {limit} already, which is the limit"),
@@ -154,6 +155,10 @@ impl From<ServiceError> for ApiError {
             ServiceError::Refused(refusal) => refusal.into(),
             ServiceError::MissingHeaders => new(Code::MissingAuthHeaders, "missing auth headers"),
             ServiceError::InvalidSignature => new(Code::InvalidSignature, "invalid signature"),
+            ServiceError::BadSignature { field, statement } => {
+                let text = format!("no signature by the key of this text: {statement:?}");
+                Invalid::field(field, text).into()
+            }
             ServiceError::BeforeLeadership => new(
                 Code::TimestampBeforeLeadership,
                 "timestamp outside allowed skew",

@@ -6,7 +6,10 @@ use clap::{Command, CommandFactory};
 /// Commands by what they are for.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run a relay", &["setup", "doctor", "serve", "config"]),
-    ("Sign in", &["login", "logout", "tokens", "operators"]),
+    (
+        "Sign in",
+        &["login", "logout", "tokens", "operators", "keys"],
+    ),
     (
         "Steer the fleet",
         &[

@@ -82,7 +82,16 @@ impl Remote {
     pub async fn connect(&self) -> Result<Relay, CliError> {
         let config = self.configuration()?;
         if let Some(token) = self.token()? {
-            let mut client = self.client(self.address(&config), None)?;
+            // A token says nothing of where it is good; a login on this machine may.
+            let stored = match self.url.is_none() && !config.names_an_address() {
+                true => StoredSession::read()?,
+                false => None,
+            };
+            let (url, ca_file) = match &stored {
+                Some(stored) => (stored.relay_url.as_str(), stored.ca_file.as_deref()),
+                None => (self.address(&config), None),
+            };
+            let mut client = self.client(url, ca_file)?;
             client.set_token(token);
             return Ok(self.relay(client, None, false));
         }

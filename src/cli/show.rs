@@ -72,6 +72,7 @@ fn at<'a>(row: &'a Value, place: &str) -> &'a Value {
 fn cell(name: &str, value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
+        Value::String(text) if text.is_empty() => "-".into(),
         Value::String(text) if name.ends_with("_at") || name.ends_with("from") => time(text),
         Value::String(text) => clean(text),
         Value::Array(items) if items.is_empty() => "-".into(),

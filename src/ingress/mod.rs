@@ -4,6 +4,7 @@
 
 pub mod authenticate;
 pub mod guard;
+pub mod keys;
 pub mod password;
 pub mod seal;
 pub mod signing;

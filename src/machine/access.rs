@@ -88,6 +88,7 @@ impl OperatorRequest {
     pub fn needs(&self) -> Need {
         match self {
             OperatorRequest::CreateEnrollmentToken { .. }
+            | OperatorRequest::RevokeAgentKey { .. }
             | OperatorRequest::Hold { .. }
             | OperatorRequest::Resume { .. }
             | OperatorRequest::Revoke { .. } => Need::Scope(Scope::Agents),
@@ -110,11 +111,16 @@ impl OperatorRequest {
             OperatorRequest::CreateOperator { .. }
             | OperatorRequest::ChangeOperator { .. }
             | OperatorRequest::DeleteOperator { .. }
+            | OperatorRequest::RegisterKey { is_root: true, .. }
+            | OperatorRequest::EndorseKey { .. }
             | OperatorRequest::EndSession {
                 operator_id: Some(_),
                 ..
             } => Need::Scope(Scope::Operators),
-            OperatorRequest::EndSession {
+            // It depends on whose key it is, which apply finds out.
+            OperatorRequest::RevokeKey { .. } => Need::Scope(Scope::Read),
+            OperatorRequest::RegisterKey { is_root: false, .. }
+            | OperatorRequest::EndSession {
                 operator_id: None, ..
             }
             | OperatorRequest::EndOtherSessions

@@ -12,6 +12,7 @@ use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, fleet, token};
 
 use super::apply::{Apply, payload};
 use super::command::Enroll;
+use super::keys;
 use super::outcome::{Outcome, Refusal};
 
 /// Admits an agent for a token, which is used up in the same step.
@@ -29,6 +30,11 @@ pub(crate) fn enroll(apply: &mut Apply<'_>, enroll: Enroll) -> Result<Outcome, S
     let limit = apply.settings.max_agents;
     if sequence::last(apply.txn, fleet.no, Sequence::Agent)? >= limit {
         return Ok(Outcome::Refused(Refusal::LimitReached { limit }));
+    }
+    if let Some((key_id, _)) = &enroll.identity_key
+        && let Some(refusal) = keys::unusable(apply, fleet.no, key_id)?
+    {
+        return Ok(Outcome::Refused(refusal));
     }
     token::delete(apply.txn, &enroll.token_hash);
     let token_due = Due::EnrollmentToken {
@@ -58,6 +64,9 @@ pub(crate) fn enroll(apply: &mut Apply<'_>, enroll: Enroll) -> Result<Outcome, S
         revoked: false,
     };
     apply.put_agent(&agent, &AgentLive::default())?;
+    if let Some(key) = &agent.identity_key {
+        keys::remember(apply, fleet.no, no, key)?;
+    }
     apply.record(
         fleet.no,
         EventKind::AgentEnrolled,
@@ -478,31 +487,4 @@ pub(crate) fn rotate(
         credential,
         previous_valid_until_ms,
     })
-}
-
-/// Registers an identity key; the same key again changes nothing.
-pub(crate) fn identity_key(
-    apply: &mut Apply<'_>,
-    mut agent: Agent,
-    key_id: String,
-    public_key: String,
-) -> Result<Outcome, StorageError> {
-    let key = IdentityKey {
-        key_id: key_id.clone(),
-        public_key,
-    };
-    if agent.identity_key.as_ref() != Some(&key) {
-        agent.identity_key = Some(key);
-        agent::put(apply.txn, &agent);
-        let payload = payload(&[("key_id", &key_id)]);
-        apply.record_with(
-            agent.fleet,
-            EventKind::AgentIdentityKey,
-            Actor::Agent(agent.no),
-            Resource::Agent(agent.no),
-            None,
-            payload,
-        )?;
-    }
-    Ok(Outcome::IdentityKey(key_id))
 }

@@ -527,6 +527,42 @@ pub enum OperatorRequest {
         /// Public id.
         fleet_id: String,
     },
+    /// Register a key of the caller's own, which was shown to be.
+    RegisterKey {
+        /// Its id.
+        key_id: String,
+        /// The key.
+        public_key: [u8; 32],
+        /// For people.
+        name: String,
+        /// Whether it is trusted by itself.
+        is_root: bool,
+    },
+    /// Note that a key vouches for another, with a signature that was checked.
+    EndorseKey {
+        /// The key.
+        key_id: String,
+        /// The key that vouches for it.
+        by_key_id: String,
+        /// Its signature.
+        signature: [u8; 64],
+    },
+    /// Revoke an operator's key for good.
+    RevokeKey {
+        /// Its id.
+        key_id: String,
+        /// Why.
+        reason: String,
+    },
+    /// Revoke a key of an agent for good.
+    RevokeAgentKey {
+        /// The agent.
+        agent_id: String,
+        /// The key's id.
+        key_id: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Encodes a value of the log, version byte first.

@@ -4,6 +4,7 @@
 //! configuration. Imports storage and nothing else of ours but the [`Machine`] trait.
 
 pub mod command;
+pub mod keys;
 pub mod outcome;
 pub mod policy;
 
@@ -223,7 +224,7 @@ fn signed(
             conversation::release_floor(apply, &agent, conversation_id)
         }
         AgentRequest::IdentityKey { key_id, public_key } => {
-            agent::identity_key(apply, agent, key_id, public_key)
+            keys::identify(apply, agent, key_id, public_key)
         }
         AgentRequest::RotateCredential {
             sealed_secret,

@@ -14,6 +14,7 @@ use super::apply::Apply;
 use super::command::{Bootstrap, OperatorRequest};
 use super::dead_letter;
 use super::fleet;
+use super::keys;
 use super::license;
 use super::message;
 use super::outcome::{Outcome, Refusal};
@@ -182,6 +183,23 @@ pub(crate) fn order(
             fleet::archive(apply, &by, &fleet_id, &name)
         }
         OperatorRequest::RestoreFleet { fleet_id } => fleet::restore(apply, &by, &fleet_id),
+        OperatorRequest::RegisterKey {
+            key_id,
+            public_key,
+            name,
+            is_root,
+        } => keys::register(apply, &by, key_id, public_key, name, is_root),
+        OperatorRequest::EndorseKey {
+            key_id,
+            by_key_id,
+            signature,
+        } => keys::endorse(apply, &by, &key_id, &by_key_id, signature),
+        OperatorRequest::RevokeKey { key_id, reason } => keys::revoke(apply, &by, &key_id, &reason),
+        OperatorRequest::RevokeAgentKey {
+            agent_id,
+            key_id,
+            reason,
+        } => keys::revoke_of_agent(apply, &by, &agent_id, &key_id, &reason),
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {
             policy::roll_back(apply, &by, policy_id, version)
@@ -262,6 +280,7 @@ fn delete(
         return Ok(Outcome::Refused(Refusal::Conflict(LAST_OWNER.into())));
     }
     session::end_all(apply, by.fleet, operator_id)?;
+    keys::revoke_all_of(apply, by, operator_id)?;
     operator::delete(apply.txn, by.fleet, &operator);
     record(apply, by, EventKind::OperatorDeleted, &operator, None)?;
     Ok(Outcome::Done)

@@ -75,6 +75,8 @@ pub enum Outcome {
         /// Until when.
         expires_ms: TimeMs,
     },
+    /// Keys were revoked; ids of others that are not trusted any more because of it.
+    KeysRevoked(Vec<String>),
     /// An approval's status after an operator spoke about it.
     Decided(ApprovalStatus),
     /// A tick was done; whether more is due.
@@ -190,6 +192,8 @@ pub enum Refusal {
         /// What it would have to allow.
         feature: Feature,
     },
+    /// The key was revoked, for good.
+    KeyRevoked,
 }
 
 /// Status of an agent that is held.

@@ -12,6 +12,7 @@ use ekho_storage::tables::message::{self, Message, MessageState, Recipient};
 use ekho_storage::tables::rate::{self, RateWindow};
 use ekho_storage::tables::room::{self, Room};
 use ekho_storage::tables::sequence::{self, Sequence};
+use ekho_storage::tables::signing_key;
 use ekho_storage::tables::{AgentNo, FleetNo, conversation};
 
 use super::access::Principal;
@@ -59,6 +60,11 @@ fn send_one(
         return Ok(Err(Refusal::RateLimited {
             retry_after_ms: rate.reset_ms.saturating_sub(now),
         }));
+    }
+    if let Some(envelope) = &new.envelope
+        && signing_key::is_revoked(apply.txn, fleet, &envelope.key_id)?
+    {
+        return Ok(Err(Refusal::KeyRevoked));
     }
     let recipients = match recipients(apply, Author::Agent(sender), &new)? {
         Ok(recipients) => recipients,

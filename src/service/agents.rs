@@ -1,12 +1,13 @@
 //! Agents: enrolment, heartbeats, keys.
 
 use ekho_storage::tables::agent::{self, AutoHold};
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::keys::ShownKey;
 use super::{Caller, Service, ServiceError};
 use crate::clock::now_ms;
 use crate::id;
+use crate::ingress::keys::key_id_of_text;
 use crate::machine::command::{AgentRequest, Command, Enroll};
 use crate::machine::outcome::Outcome;
 
@@ -39,6 +40,8 @@ pub struct Enrolled {
     pub heartbeat_interval_ms: u64,
     /// How often to poll.
     pub poll_interval_ms: u64,
+    /// Keys of operators that it can trust.
+    pub operator_keys: Vec<ShownKey>,
 }
 
 /// A replaced secret.
@@ -51,29 +54,24 @@ pub struct Rotated {
     pub previous_valid_until_ms: u64,
 }
 
-/// The id of an identity key: a hash of the key as registered.
-pub fn key_id(public_key: &str) -> String {
-    format!(
-        "key_{}",
-        hex::encode(&Sha256::digest(public_key.as_bytes())[..16])
-    )
-}
-
 impl Service {
     /// Admits an agent.
     pub async fn enroll(&self, new: NewAgent) -> Result<Enrolled, ServiceError> {
         let agent_id = id::new_id("agent_");
         let secret = Zeroizing::new(id::new_secret("secret_"));
         let sealed_secret = self.sealer.seal(&agent_id, secret.as_bytes())?;
+        let fleet_id = new.fleet_id;
         let command = Command::Enroll(Enroll {
-            fleet_id: new.fleet_id,
+            fleet_id: fleet_id.clone(),
             token_hash: self.tokens.hash(&new.token),
             agent_id: agent_id.clone(),
             display_name: new.display_name,
             runtime: new.runtime,
             hostname: new.hostname,
             capabilities: new.capabilities,
-            identity_key: new.identity_public_key.map(|key| (key_id(&key), key)),
+            identity_key: new
+                .identity_public_key
+                .map(|key| (key_id_of_text(&key), key)),
             sealed_secret,
         });
         match self.propose(&command).await? {
@@ -85,6 +83,7 @@ impl Service {
                 secret,
                 heartbeat_interval_ms,
                 poll_interval_ms,
+                operator_keys: self.trusted_keys(&fleet_id)?,
             }),
             outcome => Err(ServiceError::unexpected(&outcome)),
         }
@@ -142,7 +141,7 @@ impl Service {
         public_key: String,
     ) -> Result<String, ServiceError> {
         let request = AgentRequest::IdentityKey {
-            key_id: key_id(&public_key),
+            key_id: key_id_of_text(&public_key),
             public_key,
         };
         match self.signed(caller, request).await? {

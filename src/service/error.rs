@@ -17,6 +17,14 @@ pub enum ServiceError {
     /// A signature does not match.
     #[error("invalid signature")]
     InvalidSignature,
+    /// A signature of an operator's key is none of the statement.
+    #[error("{field} is no signature of the statement")]
+    BadSignature {
+        /// The field that holds it.
+        field: &'static str,
+        /// What was to be signed.
+        statement: String,
+    },
     /// A header of the signature is missing.
     #[error("missing auth headers")]
     MissingHeaders,

@@ -12,6 +12,7 @@ pub mod error;
 pub mod events;
 pub mod fleets;
 pub mod inbox;
+pub mod keys;
 pub mod license;
 pub mod messages;
 pub mod operators;

@@ -21,6 +21,7 @@ mod fleets;
 mod heartbeats;
 mod holds;
 mod inbox;
+mod keys;
 mod licenses;
 mod operators;
 mod policies;

@@ -27,6 +27,7 @@ mod operator;
 mod process;
 mod relay;
 mod shared;
+mod signing;
 mod sse;
 mod time;
 
@@ -37,5 +38,6 @@ pub use operator::Operator;
 pub use process::Process;
 pub use relay::{Credentials, Relay, RelayBuilder, ekho};
 pub use shared::{Shared, shared};
+pub use signing::Signing;
 pub use sse::{Event, Events};
 pub use time::{DEADLINE, iso, now_iso, now_ms, poll_until};

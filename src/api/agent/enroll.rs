@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use crate::api::code::Code;
 use crate::api::fields::Fields;
 use crate::api::openapi::Routes;
+use crate::api::operator::TrustedKeyView;
 use crate::api::signed::read_body;
 use crate::api::{ApiError, App};
 use crate::service::agents::NewAgent;
@@ -54,7 +55,7 @@ struct Enrolled {
     poll_interval_seconds: u64,
     policy_profile: &'static str,
     /// Keys with which operators sign.
-    operator_keys: Vec<String>,
+    operator_keys: Vec<TrustedKeyView>,
 }
 
 /// Admits an agent for a one-time token and tells it its secret, once.
@@ -65,7 +66,12 @@ struct Enrolled {
     request_body = Enrollment,
     responses((status = 200, body = Enrolled)),
     security(()),
-    extensions(("x-codes" = json!([Code::InvalidToken, Code::LimitReached]))),
+    extensions(("x-codes" = json!([
+        Code::Conflict,
+        Code::InvalidToken,
+        Code::KeyRevoked,
+        Code::LimitReached,
+    ]))),
 )]
 async fn enroll(
     State(app): State<App>,
@@ -100,6 +106,10 @@ async fn enroll(
         heartbeat_interval_seconds: enrolled.heartbeat_interval_ms / 1000,
         poll_interval_seconds: enrolled.poll_interval_ms / 1000,
         policy_profile: "default",
-        operator_keys: Vec::new(),
+        operator_keys: enrolled
+            .operator_keys
+            .iter()
+            .map(TrustedKeyView::from)
+            .collect(),
     }))
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 use utoipa_axum::routes;
 
+use crate::api::code::Code;
 use crate::api::fields::Fields;
 use crate::api::openapi::Routes;
 use crate::api::signed::Signed;
@@ -99,6 +100,7 @@ struct KeyRegistered {
     operation_id = "register_identity_key",
     request_body = IdentityKey,
     responses((status = 200, body = KeyRegistered)),
+    extensions(("x-codes" = json!([Code::Conflict, Code::KeyRevoked]))),
 )]
 async fn identity_key(
     State(app): State<App>,

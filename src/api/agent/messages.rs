@@ -208,7 +208,8 @@ struct BatchOutcomes {
     )),
     extensions(("x-codes" = json!([
         Code::UnknownRecipient, Code::RoomConversation, Code::TooManyRecipients, Code::RateLimited,
-        Code::IdempotencyConflict, Code::PolicyDenied, Code::AgentPaused, Code::AgentQuarantined
+        Code::IdempotencyConflict, Code::PolicyDenied, Code::AgentPaused, Code::AgentQuarantined,
+        Code::KeyRevoked
     ]))),
 )]
 async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {

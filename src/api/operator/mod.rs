@@ -11,6 +11,7 @@ mod dead_letters;
 mod events;
 mod fleets;
 mod inbox;
+mod keys;
 mod license;
 mod list;
 mod messages;
@@ -23,6 +24,7 @@ mod stream;
 
 use super::openapi::Routes;
 use super::openapi::shapes::Done;
+pub use keys::TrustedKeyView;
 use signed_in::{Given, SignedIn, done};
 
 /// Routes of the operator API.
@@ -38,6 +40,7 @@ pub fn router() -> Routes {
         .merge(dead_letters::router())
         .merge(dead_letter_export::router())
         .merge(inbox::router())
+        .merge(keys::router())
         .merge(events::router())
         .merge(messages::router())
         .merge(conversations::router())

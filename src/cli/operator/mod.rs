@@ -7,6 +7,7 @@ mod approvals;
 mod conversations;
 mod dead_letters;
 mod fleets;
+mod keys;
 mod messages;
 mod operators;
 mod overview;
@@ -41,6 +42,7 @@ pub(super) enum OperatorCommand {
     Operators(operators::OperatorsArgs),
     Settings(settings::SettingsArgs),
     Fleets(fleets::FleetsArgs),
+    Keys(keys::KeysArgs),
 }
 
 pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
@@ -56,6 +58,7 @@ pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
         OperatorCommand::Operators(args) => operators::run(args).await,
         OperatorCommand::Settings(args) => settings::run(args).await,
         OperatorCommand::Fleets(args) => fleets::run(args).await,
+        OperatorCommand::Keys(args) => keys::run(args).await,
     }
 }
 

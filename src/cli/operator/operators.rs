@@ -173,7 +173,12 @@ pub(in crate::cli) async fn run(args: OperatorsArgs) -> Result<(), CliError> {
             }
             OperatorsCommand::Me(MeArgs {}) => {
                 let answer = relay.get("/v1/operator/me").await?;
-                relay.one(&answer, &answer)
+                let mut shown = answer.clone();
+                // The session has a command of its own.
+                if let Some(fields) = shown.as_object_mut() {
+                    fields.remove("session");
+                }
+                relay.one(&answer, &shown)
             }
             OperatorsCommand::Add(args) => add(relay, args).await,
             OperatorsCommand::Role(args) => {

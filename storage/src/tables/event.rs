@@ -137,6 +137,10 @@ kinds! {
     FleetRenamed = "fleet.renamed",
     FleetArchived = "fleet.archived",
     FleetRestored = "fleet.restored",
+    OperatorKeyRegistered = "operator_key.registered",
+    OperatorKeyEndorsed = "operator_key.endorsed",
+    OperatorKeyRevoked = "operator_key.revoked",
+    AgentIdentityKeyRevoked = "agent.identity_key_revoked",
 }
 
 impl EventKind {

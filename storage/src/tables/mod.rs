@@ -31,6 +31,7 @@ pub mod room;
 pub mod sequence;
 pub mod session;
 pub mod settings;
+pub mod signing_key;
 pub mod system;
 pub mod token;
 
@@ -66,6 +67,9 @@ pub(crate) mod registry {
     pub const AGENT_ORDER: u8 = 24;
     pub const AGENT_NAME_PART: u8 = 25;
     pub const FLEET_ARCHIVED: u8 = 40;
+    pub const OPERATOR_KEY: u8 = 50;
+    pub const AGENT_KEY: u8 = 51;
+    pub const REVOKED_KEY: u8 = 52;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).

@@ -25,6 +25,7 @@ use ekho_storage::tables::rollup::{AgentTotals, Pair, Totals};
 use ekho_storage::tables::room::Room;
 use ekho_storage::tables::session::{Origin, Session};
 use ekho_storage::tables::settings::Settings;
+use ekho_storage::tables::signing_key::{AgentKey, Endorsement, KeyOwner, OperatorKey, RevokedKey};
 use ekho_storage::tables::system::System;
 use ekho_storage::tables::token::EnrollmentToken;
 
@@ -139,6 +140,47 @@ pub fn all() -> Vec<Entry> {
                 rate_limited: 5,
             }],
         ),
+        entry(1, vec![operator_key()]),
+        entry(
+            1,
+            vec![AgentKey {
+                key_id: "key_2".into(),
+                public_key: "MCow".into(),
+                registered_ms: NOW_MS,
+            }],
+        ),
+        entry(1, revoked_keys()),
+    ]
+}
+
+fn operator_key() -> OperatorKey {
+    OperatorKey {
+        key_id: "key_1".into(),
+        public_key: [0xab; 32],
+        name: "offline root".into(),
+        operator_id: "opr_1".into(),
+        is_root: true,
+        created_ms: NOW_MS,
+        endorsements: vec![Endorsement {
+            by_key_id: "key_0".into(),
+            signature: [0xcd; 64],
+            operator_id: "opr_2".into(),
+            at_ms: NOW_MS + 1,
+        }],
+    }
+}
+
+fn revoked_keys() -> Vec<RevokedKey> {
+    let of = |owner| RevokedKey {
+        key_id: "key_3".into(),
+        owner,
+        revoked_by: "opr_1".into(),
+        reason: "lost".into(),
+        at_ms: NOW_MS,
+    };
+    vec![
+        of(KeyOwner::Operator("opr_2".into(), [0xab; 32])),
+        of(KeyOwner::Agent(7, "MCow".into())),
     ]
 }
 

@@ -159,7 +159,7 @@ async fn an_agent_is_held_and_let_go() {
     );
     assert!(
         shell
-            .fails(&["agents", "pause", to, "--reason", "x", "--for", "-1h"], 2)
+            .fails(&["agents", "pause", to, "--reason", "x", "--for", "0s"], 2)
             .contains("--for")
     );
     let bad = shell.run(&["agents", "list", "--status", "odd"]);

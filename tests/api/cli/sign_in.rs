@@ -180,3 +180,19 @@ async fn what_cannot_be_asked_is_an_error_of_the_command_line() {
             .contains("relay is not the address")
     );
 }
+
+#[tokio::test]
+async fn a_token_is_used_where_the_login_is() {
+    let relay = shared().await;
+    let operator = relay.operator().await;
+    let owner = relay.credentials();
+    let file = "beside-a-token.json";
+    done(login(&relay, file, &owner.email, &owner.password));
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = crate::support::ekho(["operators", "me", "--json"]);
+    command.current_dir(dir.path());
+    command.env("EKHO_SESSION_FILE", relay.dir().join(file));
+    command.env("EKHO_TOKEN", &operator.token);
+    let me: Value = serde_json::from_slice(&done(command.output().unwrap()).stdout).unwrap();
+    assert_eq!(me["email"], owner.email.as_str());
+}

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Ids;
-use crate::support::{Agent, Operator, message_to};
+use crate::support::{Agent, Operator, Signing, message_to};
 
 /// A fleet that is in use.
 pub struct Populated {
@@ -76,6 +76,10 @@ impl Populated {
             .ok();
         let token = json!({ "name": name, "scopes": ["read"] });
         let token = operator.post("/v1/operator/tokens", &token).await.ok();
+        let own = json!({ "public_key": format!("key of {name}") });
+        let key = sender.post("/v1/identity-key", &own).await.ok();
+        let seed = name.bytes().fold(0, u8::wrapping_add);
+        let signing = Signing::new(seed).register(&operator, false).await;
         let events = operator.get("/v1/operator/events?limit=1").await.ok();
         let ids = [
             ("agent", sender.id.clone()),
@@ -92,6 +96,8 @@ impl Populated {
             ("fleet", operator.fleet_id.clone()),
             ("event", text(&events["events"][0], "id")),
             ("word", word),
+            ("key", text(&key, "key_id")),
+            ("signing", signing),
         ]
         .into();
         Populated {
@@ -114,6 +120,7 @@ impl Populated {
             ("own agent2", self.ids["agent2"].clone()),
             ("own waiting", self.ids["waiting"].clone()),
             ("own operator", self.ids["operator"].clone()),
+            ("own signing", self.ids["signing"].clone()),
         ]
         .into()
     }
@@ -129,6 +136,8 @@ impl Populated {
             "dead-letters",
             "rooms",
             "sessions",
+            "keys",
+            "keys/revoked",
         ] {
             let answer = self.operator.get(&format!("/v1/operator/{target}")).await;
             all.push(answer.ok());

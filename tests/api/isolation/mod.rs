@@ -58,6 +58,8 @@ fn never(round: u32) -> Ids {
         ("fleet", uuid("flt_", 10)),
         ("event", "evt_0000000000000001".into()),
         ("word", "neversaidbyanybody".into()),
+        ("key", uuid("key_", 11)),
+        ("signing", uuid("key_", 12)),
     ]
     .into()
 }

@@ -316,12 +316,41 @@ const OPERATOR_API: &[Probe] = &[
     ),
     operator("POST", "/v1/operator/fleets/{fleet}/restore", ""),
     operator("GET", "/v1/operator/agents/{agent2}/inbox", ""),
+    operator("GET", "/v1/operator/keys/{signing}", ""),
+    operator(
+        "POST",
+        "/v1/operator/keys/{signing}/endorse",
+        r#"{"endorsed_by_key_id":"{own signing}","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="}"#,
+    ),
+    operator(
+        "POST",
+        "/v1/operator/keys/{own signing}/endorse",
+        r#"{"endorsed_by_key_id":"{signing}","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="}"#,
+    ),
+    operator(
+        "POST",
+        "/v1/operator/keys/{signing}/revoke",
+        r#"{"reason":"r"}"#,
+    ),
+    operator("GET", "/v1/operator/agents/{agent}/keys", ""),
+    operator(
+        "POST",
+        "/v1/operator/agents/{agent}/keys/{key}/revoke",
+        r#"{"reason":"r"}"#,
+    ),
+    operator(
+        "POST",
+        "/v1/operator/agents/{own agent}/keys/{key}/revoke",
+        r#"{"reason":"r"}"#,
+    ),
 ];
 
 /// What lists, counts or exports: read through for ids of others.
 pub const LISTS: &[&str] = &[
     "/v1/operator/me",
     "/v1/operator/sessions",
+    "/v1/operator/keys",
+    "/v1/operator/keys/revoked",
     "/v1/operator/operators",
     "/v1/operator/agents?limit=100",
     "/v1/operator/overview",

@@ -6,6 +6,7 @@ mod approvals;
 mod dead_letters;
 mod fleets;
 mod holds;
+mod keys;
 mod license;
 mod live;
 mod messages;
