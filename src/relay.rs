@@ -17,10 +17,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::now_ms;
 use crate::config::Config;
+use crate::effects::followers;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
 use crate::effects::waiters::Waiters;
 use crate::effects::{license, timer};
+use crate::extension::Extension;
+use crate::hooks::{Hooks, is_slug};
 use crate::id;
 use crate::ingress::guard::NonceGuard;
 use crate::ingress::seal::{SealError, Sealer};
@@ -97,6 +100,14 @@ pub enum OpenError {
         "the master secret is not the one agents' secrets were sealed with; start with the EKHO_MASTER_SECRET (or secrets.toml) of the first set-up"
     )]
     WrongMasterSecret,
+    /// An extension that cannot be told apart from others.
+    #[error(
+        "extension {name:?}: a name has 1 to 64 lower case letters, digits and hyphens, and no other extension has it"
+    )]
+    Extension {
+        /// Its name.
+        name: String,
+    },
     /// The node did not come to lead.
     #[error("the node did not become ready: {0}")]
     NotReady(String),
@@ -118,6 +129,17 @@ impl Relay {
         secrets: &Secrets,
         metrics: Arc<Metrics>,
     ) -> Result<Self, OpenError> {
+        Relay::open_with(config, secrets, metrics, Vec::new()).await
+    }
+
+    /// The same, with extensions that run in this process.
+    pub async fn open_with(
+        config: &Config,
+        secrets: &Secrets,
+        metrics: Arc<Metrics>,
+        extensions: Vec<Arc<dyn Extension>>,
+    ) -> Result<Self, OpenError> {
+        check_names(&extensions)?;
         let data_dir = config.data_dir.as_path();
         let identity = identity(data_dir)?;
         let sealer = Sealer::new(secrets.master.as_bytes())?;
@@ -158,6 +180,7 @@ impl Relay {
             tokens: TokenHasher::new(secrets.session.as_bytes()),
             progress: Progress::default(),
             license: Configured::resolve(&config.license, now_ms()),
+            extensions: Hooks::new(extensions, Arc::clone(&metrics)),
             metrics,
             base_url: config.base_url.clone(),
             draining: CancellationToken::new(),
@@ -182,6 +205,9 @@ impl Relay {
         relay.tasks.spawn(timer::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(indexer::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(license::run(Arc::clone(&relay.service)));
+        relay
+            .tasks
+            .spawn(followers::run(Arc::clone(&relay.service)));
         relay.scrub();
         Ok(relay)
     }
@@ -266,6 +292,19 @@ impl Relay {
         self.tasks.wait().await;
         self.service.node.shutdown(GRACE).await;
     }
+}
+
+/// Refuses extensions that hooks could not be told apart from.
+fn check_names(extensions: &[Arc<dyn Extension>]) -> Result<(), OpenError> {
+    for (place, extension) in extensions.iter().enumerate() {
+        let name = extension.name();
+        let is_taken = extensions[..place].iter().any(|one| one.name() == name);
+        if is_taken || !is_slug(name) {
+            let name = name.to_string();
+            return Err(OpenError::Extension { name });
+        }
+    }
+    Ok(())
 }
 
 /// Reads who this node is, or makes it known on first start.

@@ -66,6 +66,8 @@ codes! {
         "an operator or the relay quarantined the agent",
     FORBIDDEN "policy_denied" PolicyDenied
         "an operator's policy, named in `policy`, keeps the message from its recipient",
+    FORBIDDEN "blocked_by_extension" BlockedByExtension
+        "a hook or extension, named in `extension`, keeps the message out; `error` says why",
     FORBIDDEN "forbidden" Forbidden
         "the role, or the API token, lacks the scope that `scope` names",
     FORBIDDEN "license_required" LicenseRequired
@@ -104,6 +106,8 @@ codes! {
         "it may have been done or not: try again, with the same idempotency key where there is one",
     SERVICE_UNAVAILABLE "overloaded" Overloaded
         "nothing was done, too much is under way: wait `Retry-After` seconds and try again",
+    SERVICE_UNAVAILABLE "extension_unavailable" ExtensionUnavailable
+        "nothing was done, a hook or extension that must be asked does not answer: wait `Retry-After` seconds and try again",
     SERVICE_UNAVAILABLE "disk_full" DiskFull
         "nothing was done, the disk is full: wait `Retry-After` seconds and try again",
     SERVICE_UNAVAILABLE "stopping" Stopping

@@ -11,6 +11,9 @@ use super::observe::request_id;
 use crate::machine::outcome::{HeldStatus, Refusal};
 use crate::service::ServiceError;
 
+/// When to try again what an extension that does not answer must be asked about.
+const EXTENSION_RETRY_SECONDS: u64 = 5;
+
 /// An error as the client sees it.
 #[derive(Debug)]
 pub struct ApiError {
@@ -126,6 +129,20 @@ impl From<Refusal> for ApiError {
             .with("scope", scope.as_str()),
             Refusal::PolicyDenied(name) => {
                 new(Code::PolicyDenied, "blocked by policy").with("policy", name)
+            }
+            Refusal::ExtensionBlocked { extension, reason } => new(
+                Code::BlockedByExtension,
+                &format!("blocked by extension {extension}: {reason}"),
+            )
+            .with("extension", extension),
+            Refusal::ExtensionUnavailable { extension } => new(
+                Code::ExtensionUnavailable,
+                &format!("blocked by extension {extension}: unavailable"),
+            )
+            .with("extension", extension)
+            .retry_after(EXTENSION_RETRY_SECONDS),
+            Refusal::ExtensionsNotAsked => {
+                new(Code::ExtensionUnavailable, "extensions are being changed").retry_after(1)
             }
             Refusal::LoginOnly => new(
                 Code::LoginOnly,

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::readable;
+use crate::readable;
 
 /// What is wrong with a request, by field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,6 @@ pub mod openapi;
 mod operator;
 mod path;
 mod query;
-mod readable;
 mod signed;
 mod system;
 mod words;

@@ -24,11 +24,11 @@ const UNUSED: [(&str, &str); 3] = [
     ),
     (
         "EKHO_SHIELDCORTEX_PATH",
-        "this version has no extension hooks",
+        "extensions are hooks here: run the example content-scanner and register it, as docs/hooks.md says",
     ),
     (
         "EKHO_SHIELDCORTEX_PROFILE",
-        "this version has no extension hooks",
+        "the relay scans nothing itself; the example content-scanner reads it, see docs/hooks.md",
     ),
 ];
 

@@ -1,5 +1,7 @@
-//! What follows a commit: waking pollers and streams on every node; timers on the leader only.
+//! What follows a commit: waking pollers and streams on every node; timers, and telling those who
+//! follow the audit log, on the leader only.
 
+pub mod followers;
 pub mod heartbeats;
 pub mod indexer;
 pub mod license;

@@ -108,6 +108,9 @@ impl OperatorRequest {
             | OperatorRequest::RenameFleet { .. }
             | OperatorRequest::ArchiveFleet { .. }
             | OperatorRequest::RestoreFleet { .. } => Need::Scope(Scope::Fleets),
+            OperatorRequest::PutHook(_)
+            | OperatorRequest::DeleteHook { .. }
+            | OperatorRequest::RotateHookSecret { .. } => Need::Scope(Scope::Hooks),
             OperatorRequest::CreateOperator { .. }
             | OperatorRequest::ChangeOperator { .. }
             | OperatorRequest::DeleteOperator { .. }

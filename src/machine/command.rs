@@ -9,6 +9,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 use ekho_storage::tables::agent::HoldKind;
 use ekho_storage::tables::approval::Risk;
+use ekho_storage::tables::hook::HookDraft;
 use ekho_storage::tables::license::License;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
 use ekho_storage::tables::operator::{Role, Scopes};
@@ -72,6 +73,20 @@ pub enum Command {
     ConfigureLicense {
         /// The facts.
         license: Option<Box<License>>,
+    },
+    /// How far those who follow a fleet's audit log were told: hooks, extensions of the process.
+    Followed {
+        /// The fleet.
+        fleet: FleetNo,
+        /// Who, and the number of the last event they were told.
+        positions: Vec<(String, u64)>,
+    },
+    /// A follower was not told of an event in all its time.
+    HookGaveUp {
+        /// The fleet.
+        fleet: FleetNo,
+        /// Who, of what, and why.
+        gave_up: HookGaveUp,
     },
 }
 
@@ -254,6 +269,76 @@ pub struct NewMessage {
     pub idempotency: Option<(String, [u8; 32])>,
     /// For messages that wait: the approval's UUID.
     pub approval: u128,
+    /// What extensions call it.
+    pub tags: Vec<String>,
+    /// What extensions said of it.
+    pub judged: Judged,
+}
+
+/// What extensions said of a message at the node that took it in, before it was proposed.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Judged {
+    /// How often the fleet's hooks had been changed when they were asked.
+    pub changes: u64,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// What they put in the place of its metadata, JSON.
+    pub metadata: Option<String>,
+}
+
+/// What came of asking extensions.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub enum Verdict {
+    /// Nobody had anything against it.
+    #[default]
+    Allowed,
+    /// One of them blocks it.
+    Blocked {
+        /// Its name.
+        extension: String,
+        /// Why.
+        reason: String,
+    },
+    /// One of them that must be asked did not answer.
+    Unavailable {
+        /// Its name.
+        extension: String,
+    },
+    /// Nobody was asked: an idempotency key stands for an earlier message, whose answer is given
+    /// again.
+    Repeats,
+}
+
+/// A follower of the audit log that was not told of an event.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct HookGaveUp {
+    /// The hook's id.
+    pub follower: String,
+    /// Its name.
+    pub name: String,
+    /// The event's number.
+    pub seq: u64,
+    /// The event's public id.
+    pub event_id: String,
+    /// What it would have been told of.
+    pub event: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What went wrong the last time.
+    pub last_error: String,
+}
+
+/// A hook as it is to be.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct PutHook {
+    /// Public id.
+    pub hook_id: String,
+    /// The version the change was made from; 0 for a new one.
+    pub from_version: u32,
+    /// What it says.
+    pub draft: HookDraft,
+    /// The secret of a new one, sealed.
+    pub sealed_secret: Option<Vec<u8>>,
 }
 
 /// When a message may be handed out.
@@ -562,6 +647,22 @@ pub enum OperatorRequest {
         key_id: String,
         /// Why.
         reason: String,
+    },
+    /// Make or change a hook.
+    PutHook(Box<PutHook>),
+    /// Remove a hook.
+    DeleteHook {
+        /// Public id.
+        hook_id: String,
+    },
+    /// Replace a hook's secret.
+    RotateHookSecret {
+        /// Public id.
+        hook_id: String,
+        /// The new one, sealed.
+        sealed_secret: Vec<u8>,
+        /// How long the old one goes on signing.
+        overlap_ms: u64,
     },
 }
 

@@ -4,6 +4,7 @@
 //! configuration. Imports storage and nothing else of ours but the [`Machine`] trait.
 
 pub mod command;
+pub mod hook;
 pub mod keys;
 pub mod outcome;
 pub mod policy;
@@ -158,6 +159,8 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::Signed { auth, request } => signed(apply, &auth, request),
         Command::CreateSession(create) => session::create(apply, create),
         Command::LoginFailed(failed) => session::failed(apply, failed),
+        Command::Followed { fleet, positions } => hook::followed(apply, fleet, positions),
+        Command::HookGaveUp { fleet, gave_up } => hook::gave_up(apply, fleet, gave_up),
         Command::DeleteSession { token_hash } => session::sign_out(apply, token_hash),
         Command::ConfigureLicense { license } => license::configure(apply, license.map(|one| *one)),
         Command::Operator {
@@ -176,6 +179,12 @@ fn signed(
     auth: &Auth,
     request: AgentRequest,
 ) -> Result<Outcome, StorageError> {
+    // Before the nonce is used: the node that took the request in asks again with the same one.
+    if let AgentRequest::Send(messages) = &request
+        && !hook::were_asked(apply, auth.fleet, messages)?
+    {
+        return Ok(Outcome::Refused(Refusal::ExtensionsNotAsked));
+    }
     let agent = match auth::accept(apply, auth)? {
         Ok(agent) => agent,
         Err(refusal) => return Ok(Outcome::Refused(refusal)),

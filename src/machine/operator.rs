@@ -14,6 +14,7 @@ use super::apply::Apply;
 use super::command::{Bootstrap, OperatorRequest};
 use super::dead_letter;
 use super::fleet;
+use super::hook;
 use super::keys;
 use super::license;
 use super::message;
@@ -200,6 +201,13 @@ pub(crate) fn order(
             key_id,
             reason,
         } => keys::revoke_of_agent(apply, &by, &agent_id, &key_id, &reason),
+        OperatorRequest::PutHook(change) => hook::put(apply, &by, *change),
+        OperatorRequest::DeleteHook { hook_id } => hook::delete(apply, &by, &hook_id),
+        OperatorRequest::RotateHookSecret {
+            hook_id,
+            sealed_secret,
+            overlap_ms,
+        } => hook::rotate(apply, &by, &hook_id, sealed_secret, overlap_ms),
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {
             policy::roll_back(apply, &by, policy_id, version)

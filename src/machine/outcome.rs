@@ -194,6 +194,20 @@ pub enum Refusal {
     },
     /// The key was revoked, for good.
     KeyRevoked,
+    /// An extension blocks the message.
+    ExtensionBlocked {
+        /// Its name.
+        extension: String,
+        /// Why.
+        reason: String,
+    },
+    /// An extension that must be asked about the message did not answer.
+    ExtensionUnavailable {
+        /// Its name.
+        extension: String,
+    },
+    /// Other extensions than those of now were asked about the message.
+    ExtensionsNotAsked,
 }
 
 /// Status of an agent that is held.

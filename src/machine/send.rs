@@ -20,6 +20,7 @@ use super::agent::auto_quarantine;
 use super::apply::Apply;
 use super::command::{NewMessage, Schedule};
 use super::delivery::{close_approval, make};
+use super::hook;
 use super::outcome::{HeldStatus, Outcome, RateState, Refusal, Sent};
 use super::policy;
 
@@ -47,7 +48,6 @@ fn send_one(
     new: NewMessage,
 ) -> Result<Result<Sent, Refusal>, StorageError> {
     let now = apply.now();
-    let fleet = sender.fleet;
     if let Some(held) = HeldStatus::of(apply.status(sender)?) {
         return Ok(Err(Refusal::Held(held)));
     }
@@ -62,7 +62,7 @@ fn send_one(
         }));
     }
     if let Some(envelope) = &new.envelope
-        && signing_key::is_revoked(apply.txn, fleet, &envelope.key_id)?
+        && signing_key::is_revoked(apply.txn, sender.fleet, &envelope.key_id)?
     {
         return Ok(Err(Refusal::KeyRevoked));
     }
@@ -74,19 +74,33 @@ fn send_one(
         Ok(recipients) => recipients,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    if let Some(refusal) = hook::refused(apply, sender, &new)? {
+        // It counts as well where it is the message's fault: nobody may try out a scanner without
+        // end.
+        if matches!(refusal, Refusal::ExtensionBlocked { .. }) {
+            use_up(apply, sender, &rate);
+        }
+        return Ok(Err(refusal));
+    }
+    use_up(apply, sender, &rate);
+    let author = Author::Agent(sender);
+    accept(apply, author, new, recipients).map(Ok)
+}
+
+/// Counts one message in the sender's window.
+fn use_up(apply: &mut Apply<'_>, sender: &Agent, rate: &RateState) {
+    let now = apply.now();
     let window_ms = apply.settings.rate_window_ms.max(1);
     let used = rate.limit - rate.remaining + 1;
     rate::put(
         apply.txn,
-        fleet,
+        sender.fleet,
         sender.no,
         &RateWindow {
             start_ms: now - now % window_ms,
             count: used,
         },
     );
-    let author = Author::Agent(sender);
-    accept(apply, author, new, recipients).map(Ok)
 }
 
 /// Who sends a message.
@@ -197,7 +211,8 @@ fn accept(
         message_type: new.message_type,
         priority: new.priority,
         approval: new.requires_approval.then_some(new.approval),
-        metadata: new.metadata,
+        metadata: new.judged.metadata.or(new.metadata),
+        tags: new.tags,
         conversation_id: new.conversation_id,
         correlation_id: new.correlation_id,
         envelope: new.envelope,

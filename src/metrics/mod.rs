@@ -4,6 +4,7 @@
 //! sizes are recorded as they happen. Nothing here reads the state, and nothing on a hot path
 //! takes a lock: each histogram is looked up once and then kept.
 
+mod hooks;
 mod http;
 mod process;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use self::hooks::HookMetrics;
 use self::http::HttpMetrics;
 
 const COMMIT_SECONDS: [f64; 14] = [
@@ -111,6 +113,7 @@ pub struct Metrics {
     /// One scrape at a time, so that each shows one moment.
     scraped: Mutex<Scraped>,
     http: HttpMetrics,
+    hooks: HookMetrics,
     commit_seconds: Histogram,
     fsync_seconds: Histogram,
     batch_commands: Histogram,
@@ -242,6 +245,7 @@ impl Metrics {
         Ok(Metrics {
             scraped: Mutex::new(scraped),
             http: HttpMetrics::new(&make)?,
+            hooks: HookMetrics::new(&make)?,
             commit_seconds: make.histogram(
                 "ekho_commit_seconds",
                 "From a command's proposal to its outcome",

@@ -6,7 +6,8 @@ use ekho_storage::tables::message::{self, Message, MessageState};
 use ekho_storage::tables::{FleetNo, agent};
 
 use super::{Caller, Service, ServiceError};
-use crate::machine::command::{AgentRequest, NewMessage};
+use crate::clock::now_ms;
+use crate::machine::command::{AgentRequest, Command, NewMessage};
 use crate::machine::outcome::{Outcome, RateState, Refusal, Sent};
 
 /// Deliveries of one message shown at most.
@@ -29,10 +30,50 @@ impl Service {
         caller: Caller,
         messages: Vec<NewMessage>,
     ) -> Result<(Vec<Result<Sent, Refusal>>, RateState), ServiceError> {
-        match self.signed(caller, AgentRequest::Send(messages)).await? {
-            Outcome::Sent { results, rate } => Ok((results, rate)),
-            outcome => Err(ServiceError::unexpected(&outcome)),
+        /// Hooks change seldom; somebody who changes them all the time must not keep us here.
+        const TRIES: usize = 5;
+        let mut messages = messages;
+        let (fleet, agent) = (caller.agent.fleet, caller.agent.no);
+        let Some(in_flight) = self.guard.begin(fleet, agent, &caller.nonce, now_ms()) else {
+            return Err(Refusal::ReplayedNonce.into());
+        };
+        for _ in 0..TRIES {
+            if let Err(error) = self.judge(&caller, &mut messages).await {
+                // Nothing was proposed.
+                in_flight.decided();
+                return Err(error);
+            }
+            let command = Command::Signed {
+                auth: caller.auth(Some(caller.nonce.clone())),
+                request: AgentRequest::Send(messages),
+            };
+            let outcome = self.propose(&command).await;
+            match (outcome, command) {
+                (
+                    Err(ServiceError::Refused(Refusal::ExtensionsNotAsked)),
+                    Command::Signed {
+                        request: AgentRequest::Send(asked),
+                        ..
+                    },
+                ) => {
+                    messages = asked;
+                    // The change may have been made on another node.
+                    self.node.read_point().await?;
+                }
+                (Err(ServiceError::OutcomeUnknown), _) => {
+                    return Err(ServiceError::OutcomeUnknown);
+                }
+                (outcome, _) => {
+                    in_flight.decided();
+                    return match outcome? {
+                        Outcome::Sent { results, rate } => Ok((results, rate)),
+                        outcome => Err(ServiceError::unexpected(&outcome)),
+                    };
+                }
+            }
         }
+        in_flight.decided();
+        Err(Refusal::ExtensionsNotAsked.into())
     }
 
     /// What became of a message the caller sent.

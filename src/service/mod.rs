@@ -11,7 +11,9 @@ pub mod directory;
 pub mod error;
 pub mod events;
 pub mod fleets;
+pub mod hooks;
 pub mod inbox;
+pub mod judging;
 pub mod keys;
 pub mod license;
 pub mod messages;
@@ -36,6 +38,7 @@ use crate::clock::now_ms;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::Progress;
 use crate::effects::waiters::Waiters;
+use crate::hooks::Hooks;
 use crate::ingress::guard::{NonceGuard, Verdict};
 use crate::ingress::seal::Sealer;
 use crate::ingress::tokens::TokenHasher;
@@ -72,6 +75,8 @@ pub struct Service {
     pub progress: Progress,
     /// The licence that this node is configured with.
     pub license: Configured,
+    /// Hooks and extensions.
+    pub extensions: Hooks,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// The relay's address as agents are told.

@@ -20,6 +20,7 @@ mod determinism;
 mod fleets;
 mod heartbeats;
 mod holds;
+mod hooks;
 mod inbox;
 mod keys;
 mod licenses;

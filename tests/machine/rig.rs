@@ -4,8 +4,8 @@
 //! recount of the whole state ([`check::consistent`]).
 
 use ekho::machine::command::{
-    AgentRequest, Auth, Bootstrap, Command, Enroll, Nack, NewFleet, NewMessage, OperatorRequest,
-    Poll, Schedule, decode, encode,
+    AgentRequest, Auth, Bootstrap, Command, Enroll, Judged, Nack, NewFleet, NewMessage,
+    OperatorRequest, Poll, Schedule, decode, encode,
 };
 use ekho::machine::outcome::{HandedOut, Outcome, Refusal, Sent};
 use ekho::machine::{Effects, apply_command};
@@ -228,6 +228,8 @@ impl Relay {
             envelope: None,
             idempotency: None,
             approval: self.next_id(),
+            tags: Vec::new(),
+            judged: Judged::default(),
         }
     }
 

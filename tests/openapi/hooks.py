@@ -50,6 +50,11 @@ def new_policy():
     return {"id": OPERATOR.call("POST", "/v1/operator/policies", draft)["policyId"]}
 
 
+def new_hook():
+    hook = {"name": f"to-go-{uuid.uuid4().hex}", "url": "http://127.0.0.1:1/", "events": ["overview"], "enabled": False}
+    return {"id": OPERATOR.call("POST", "/v1/operator/hooks", hook)["hook_id"]}
+
+
 def new_operator():
     new = {"email": f"{uuid.uuid4()}@example.org", "password": "a long password", "role": "viewer"}
     made = OPERATOR.call("POST", "/v1/operator/operators", new)
@@ -72,6 +77,7 @@ def new_license():
 
 # What an operation ends is made for it.
 FRESH = {
+    "DELETE /v1/operator/hooks/{id}": new_hook,
     "DELETE /v1/operator/license": new_license,
     "DELETE /v1/operator/operators/{id}": lambda: new_operator()[0],
     "DELETE /v1/operator/operators/{id}/sessions/{session}": new_session_of_operator,
@@ -91,13 +97,21 @@ def place_of_ids(path):
     return {part[1:-1]: before for before, part in zip(parts, parts[1:]) if part.startswith("{")}
 
 
+def is_meant_wrong(case, place):
+    return case.meta and any(
+        part is place and info.mode is GenerationMode.NEGATIVE
+        for part, info in case.meta.components.items()
+    )
+
+
 @schemathesis.hook
 def before_call(context, case, kwargs):
     ids = case.path_parameters or {}
-    meant_wrong = case.meta and any(
-        part is ParameterLocation.PATH and info.mode is GenerationMode.NEGATIVE
-        for part, info in case.meta.components.items()
-    )
+    meant_wrong = is_meant_wrong(case, ParameterLocation.PATH)
+    is_hook = case.operation.path.startswith("/v1/operator/hooks")
+    if is_hook and isinstance(case.body, dict) and not is_meant_wrong(case, ParameterLocation.BODY):
+        # Where nobody answers, no message would be accepted any more.
+        case.body["enabled"] = False
     if label_of(case) in FRESH and not meant_wrong:
         ids |= FRESH[label_of(case)]()
         return

@@ -79,6 +79,7 @@ class Tour:
         self.actions(*agents)
         self.conversations(*agents)
         self.policies(*agents)
+        self.hooks()
         self.dead_letters(*agents)
         self.what_happened(*agents)
         self.steering(*agents)
@@ -193,6 +194,20 @@ class Tour:
         visit("preview_policies", operator, body=asked)
         visit("delete_policy", operator, path=path)
 
+    def hooks(self):
+        operator, visit = self.operator, self.visit
+        # Nobody is there, and switched off nobody is asked.
+        new = {"name": "nobody", "url": "http://127.0.0.1:1/", "events": ["before_message"], "enabled": False}
+        path = {"id": visit("create_hook", operator, 201, body=new)["hook_id"]}
+        visit("list_hooks", operator)
+        visit("get_hook", operator, path=path)
+        visit("change_hook", operator, path=path, body={"on_failure": "open"})
+        visit("rotate_hook_secret", operator, path=path, body={"overlap_seconds": 60})
+        tried = visit("test_hook", operator, path=path)
+        assert not tried["ok"], tried
+        visit("get_hook_status", operator, path=path)
+        visit("delete_hook", operator, path=path)
+
     def dead_letters(self, first, second, third):
         operator, visit = self.operator, self.visit
         for order, count in [("redrive", "redriven"), ("purge", "purged")]:
@@ -273,6 +288,8 @@ class Tour:
         self.known |= {"actions": asked, "approvals": asked}
         draft = {"name": "left", "scope_kind": "fleet", "rule": {"action": "allow"}, "enabled": False}
         self.known["policies"] = visit("create_policy", operator, 201, body=draft)["policyId"]
+        hook = {"name": "left", "url": "http://127.0.0.1:1/", "events": ["overview"], "enabled": False}
+        self.known["hooks"] = visit("create_hook", operator, 201, body=hook)["hook_id"]
         new = {"email": "left@example.org", "password": "a long password", "role": "viewer"}
         self.known["operators"] = visit("create_operator", operator, 201, body=new)["operator_id"]
         path = {"id": self.known["operators"]}

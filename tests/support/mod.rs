@@ -6,6 +6,7 @@
 //! - `operator`: what an operator does over HTTP
 //! - `agent`: signed requests, byte for byte
 //! - `license`: licences signed by a key of the tests
+//! - `hook`: a hook that the relay calls
 //! - `http`: one HTTP exchange and its answer
 //! - `sse`: server-sent events
 //! - `time`: deadlines instead of sleeps, and times as they stand on the wire
@@ -21,6 +22,7 @@
 )]
 
 mod agent;
+mod hook;
 mod http;
 mod license;
 mod operator;
@@ -32,6 +34,7 @@ mod sse;
 mod time;
 
 pub use agent::{Agent, SignedRequest, body_hash, direct, message_to, signature, uuid};
+pub use hook::{Heard, HookServer, Reply};
 pub use http::{Answer, Http};
 pub use license::{Vendor, pro_claims};
 pub use operator::Operator;

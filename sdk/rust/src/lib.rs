@@ -41,6 +41,6 @@ pub use adapter::{
 };
 pub use client::{ClientBuilder, EkhoAgentClient, StreamEvent};
 pub use error::{EkhoError, EkhoRequestError};
-pub use retry::RetryPolicy;
+pub use retry::{Backoff, RetryPolicy};
 pub use time::now_iso8601;
 pub use types::*;

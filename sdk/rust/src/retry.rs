@@ -78,16 +78,17 @@ pub(crate) fn judge(error: &EkhoError, repeat: Repeat) -> Verdict {
     }
 }
 
-/// The growing delays of one run of failures.
+/// The growing delays of one run of failures, with full jitter.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     base: Duration,
     max: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub(crate) fn new(base: Duration, max: Duration) -> Self {
+    /// Delays up to `base` after the first failure, up to `max` after many.
+    pub fn new(base: Duration, max: Duration) -> Self {
         Self {
             base,
             max,
@@ -101,7 +102,7 @@ impl Backoff {
     }
 
     /// The next delay: `at_least`, plus a random share of a bound that doubles with each failure.
-    pub(crate) fn next_delay(&mut self, at_least: Option<Duration>) -> Duration {
+    pub fn next_delay(&mut self, at_least: Option<Duration>) -> Duration {
         let factor = 2u32.saturating_pow(self.failures);
         self.failures = self.failures.saturating_add(1);
         let bound = self.base.saturating_mul(factor).min(self.max);

@@ -126,6 +126,10 @@ struct MessageView<'a> {
     body: &'a RawValue,
     #[schema(value_type = Object)]
     metadata: &'a RawValue,
+    /// What policies and hooks call it; left out where it is nothing.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    #[schema(required = false)]
+    tags: &'a [String],
     created_at: Iso,
     deadline_at: Iso,
     /// How often it has been handed out, this time included.
@@ -183,6 +187,7 @@ fn message_view(item: &InboxMessage) -> Result<MessageView<'_>, ServiceError> {
         priority: item.message.priority.as_str(),
         body: serde_json::from_str(text).map_err(|error| damaged(&error))?,
         metadata: serde_json::from_str(metadata).map_err(|error| damaged(&error))?,
+        tags: &item.message.tags,
         created_at: Iso(item.message.created_ms),
         deadline_at: Iso(item.message.deadline_ms),
         attempt: item.attempt,

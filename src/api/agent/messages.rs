@@ -24,7 +24,7 @@ use crate::api::{ApiError, App};
 use crate::clock::{Iso, now_ms};
 use crate::id;
 use crate::ingress::signing::hash;
-use crate::machine::command::{NewMessage, Schedule};
+use crate::machine::command::{Judged, NewMessage, Schedule};
 use crate::machine::outcome::{RateState, Refusal, Sent};
 use crate::service::messages::MessageStatus;
 
@@ -209,7 +209,7 @@ struct BatchOutcomes {
     extensions(("x-codes" = json!([
         Code::UnknownRecipient, Code::RoomConversation, Code::TooManyRecipients, Code::RateLimited,
         Code::IdempotencyConflict, Code::PolicyDenied, Code::AgentPaused, Code::AgentQuarantined,
-        Code::KeyRevoked
+        Code::KeyRevoked, Code::BlockedByExtension, Code::ExtensionUnavailable
     ]))),
 )]
 async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
@@ -236,7 +236,9 @@ async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiErr
     operation_id = "send_messages",
     request_body = Batch,
     responses((status = 200, body = BatchOutcomes)),
-    extensions(("x-codes" = json!([Code::AgentPaused, Code::AgentQuarantined]))),
+    extensions(("x-codes" = json!([
+        Code::AgentPaused, Code::AgentQuarantined, Code::ExtensionUnavailable
+    ]))),
 )]
 async fn send_batch(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
@@ -330,6 +332,8 @@ fn read_message(fields: &mut Fields<'_>) -> NewMessage {
         envelope: read_envelope(fields),
         idempotency: None,
         approval: id::new_uuid(),
+        tags: Vec::new(),
+        judged: Judged::default(),
     }
 }
 

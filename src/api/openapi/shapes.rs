@@ -55,6 +55,9 @@ pub struct ErrorBody {
     /// With `policy_denied`: the policy's name.
     #[schema(required = false)]
     policy: String,
+    /// With `blocked_by_extension` and `extension_unavailable`: the hook's or extension's name.
+    #[schema(required = false)]
+    extension: String,
 }
 
 /// For people. With `validation_failed` it says what is wrong with which field.

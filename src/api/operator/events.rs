@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use ekho_storage::tables::fleet;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
@@ -112,6 +113,8 @@ struct Overview {
     rate_violations: u64,
     /// The 20 newest.
     recent_events: Vec<EventView>,
+    /// What hooks and extensions add, by name; null of one that did not answer in its time.
+    extensions: Map<String, Value>,
     license: OverviewLicense,
 }
 
@@ -132,7 +135,12 @@ struct OverviewLicense {
     responses((status = 200, body = Overview)),
 )]
 async fn overview(State(app): State<App>, operator: SignedIn) -> Result<Json<Overview>, ApiError> {
-    let overview = app.service.overview(operator.fleet()).await?;
+    // At the same time: one that is slow costs no more than its time.
+    let (overview, extensions) = tokio::join!(
+        app.service.overview(operator.fleet()),
+        app.service.extension_overview(operator.fleet()),
+    );
+    let (overview, extensions) = (overview?, extensions?);
     let fleet_id = fleet_id(&app.service.view(), operator.fleet())?;
     let agents = overview.agents.iter();
     let license = license::view(overview.license, operator.fleet() == fleet::FIRST);
@@ -150,5 +158,6 @@ async fn overview(State(app): State<App>, operator: SignedIn) -> Result<Json<Ove
             tier: license.tier,
             problems: license.problems,
         },
+        extensions,
     }))
 }

@@ -26,7 +26,7 @@ use crate::api::words::{self, MESSAGE_TYPES, PRIORITIES};
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
-use crate::machine::command::{NewMessage, OperatorRequest, Schedule};
+use crate::machine::command::{Judged, NewMessage, OperatorRequest, Schedule};
 use crate::machine::outcome::Outcome;
 use crate::service::ServiceError;
 
@@ -60,6 +60,8 @@ pub struct MessageHead {
     priority: &'static str,
     conversation_id: String,
     correlation_id: String,
+    /// What policies and hooks call it.
+    tags: Vec<String>,
     created_at: Iso,
     deadline_at: Iso,
 }
@@ -102,6 +104,7 @@ pub fn message_head(message: &Message) -> MessageHead {
         priority: message.priority.as_str(),
         conversation_id: message.conversation_id.clone(),
         correlation_id: message.correlation_id.clone(),
+        tags: message.tags.clone(),
         created_at: Iso(message.created_ms),
         deadline_at: Iso(message.deadline_ms),
     }
@@ -228,6 +231,8 @@ fn read_message(fields: &mut Fields<'_>) -> NewMessage {
         envelope: None,
         idempotency: None,
         approval: 0,
+        tags: Vec::new(),
+        judged: Judged::default(),
     }
 }
 

@@ -10,6 +10,7 @@ mod dead_letter_export;
 mod dead_letters;
 mod events;
 mod fleets;
+mod hooks;
 mod inbox;
 mod keys;
 mod license;
@@ -42,6 +43,7 @@ pub fn router() -> Routes {
         .merge(inbox::router())
         .merge(keys::router())
         .merge(events::router())
+        .merge(hooks::router())
         .merge(messages::router())
         .merge(conversations::router())
         .merge(activity::router())

@@ -141,6 +141,12 @@ kinds! {
     OperatorKeyEndorsed = "operator_key.endorsed",
     OperatorKeyRevoked = "operator_key.revoked",
     AgentIdentityKeyRevoked = "agent.identity_key_revoked",
+    MessageExtensionBlocked = "message.extension_blocked",
+    HookCreated = "hook.created",
+    HookUpdated = "hook.updated",
+    HookDeleted = "hook.deleted",
+    HookSecretRotated = "hook.secret_rotated",
+    HookDeliveryFailed = "hook.delivery_failed",
 }
 
 impl EventKind {

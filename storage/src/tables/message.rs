@@ -26,6 +26,8 @@ pub struct Message {
     pub approval: Option<u128>,
     /// Free data beside the body, JSON as received.
     pub metadata: Option<String>,
+    /// What policies and extensions call it.
+    pub tags: Vec<String>,
     /// The conversation it belongs to.
     pub conversation_id: String,
     /// Chosen by the sender to match answers.

@@ -17,6 +17,7 @@ pub mod due;
 pub mod event;
 pub mod fleet;
 pub mod floor;
+pub mod hook;
 pub mod idempotency;
 pub mod license;
 pub mod login;
@@ -70,6 +71,7 @@ pub(crate) mod registry {
     pub const OPERATOR_KEY: u8 = 50;
     pub const AGENT_KEY: u8 = 51;
     pub const REVOKED_KEY: u8 = 52;
+    pub const HOOK: u8 = 35;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).
@@ -84,6 +86,8 @@ pub(crate) mod meta {
     pub const EVENT_ANCHOR: u8 = 8;
     pub const POLICIES: u8 = 9;
     pub const LICENSES: u8 = 30;
+    pub const HOOKS: u8 = 25;
+    pub const HOOK_POSITION: u8 = 26;
 }
 
 /// Implements [`Record`](crate::Record) in its first version.

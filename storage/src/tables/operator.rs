@@ -36,6 +36,8 @@ pub enum Scope {
     Operators,
     /// Make, change and archive fleets. Only counts in the first fleet.
     Fleets,
+    /// Make, change and try out hooks.
+    Hooks,
 }
 
 /// A set of scopes.
@@ -44,7 +46,7 @@ pub struct Scopes(u32);
 
 impl Scope {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Scope; 8] = [
+    pub const ALL: [Scope; 9] = [
         Scope::Read,
         Scope::Agents,
         Scope::Messages,
@@ -53,6 +55,7 @@ impl Scope {
         Scope::Settings,
         Scope::Operators,
         Scope::Fleets,
+        Scope::Hooks,
     ];
 
     /// Those that concern the whole relay: they only count in the first fleet.
@@ -69,6 +72,7 @@ impl Scope {
             Scope::Settings => "settings",
             Scope::Operators => "operators",
             Scope::Fleets => "fleets",
+            Scope::Hooks => "hooks",
         }
     }
 }

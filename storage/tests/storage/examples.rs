@@ -13,6 +13,7 @@ use ekho_storage::tables::delivery::{Delivery, DeliveryState, Queue};
 use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
 use ekho_storage::tables::fleet::Fleet;
 use ekho_storage::tables::floor::Floor;
+use ekho_storage::tables::hook::{Hook, HookDraft, HookEvent, HookSecret, OnFailure};
 use ekho_storage::tables::idempotency::Idempotency;
 use ekho_storage::tables::license::{License, Licenses, Tier};
 use ekho_storage::tables::login::Failures;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Entry> {
                 deliver_at_ms: NOW_MS + 60_000,
             }],
         ),
+        entry(1, hooks()),
         entry(1, messages()),
         entry(
             1,
@@ -485,6 +487,7 @@ pub fn messages() -> Vec<Message> {
         priority: Priority::Normal,
         approval: None,
         metadata: None,
+        tags: vec![],
         conversation_id: "c-1".into(),
         correlation_id: "r-1".into(),
         envelope: None,
@@ -503,6 +506,7 @@ pub fn messages() -> Vec<Message> {
         priority: Priority::Low,
         approval: Some(UUID + 1),
         metadata: Some(r#"{"k":1}"#.into()),
+        tags: vec!["pii".into(), "review".into()],
         envelope: Some(Envelope {
             agent_sig: "sig".into(),
             key_id: "key_1".into(),
@@ -577,6 +581,52 @@ fn policies() -> Vec<Policy> {
             dry_run: true,
             priority: 1_000_000,
         },
+        ..plain.clone()
+    };
+    vec![plain, full]
+}
+
+fn hooks() -> Vec<Hook> {
+    let plain = Hook {
+        id: "hook_1".into(),
+        version: 1,
+        draft: HookDraft {
+            name: "scanner".into(),
+            url: "http://127.0.0.1:4100/".into(),
+            events: vec![HookEvent::BeforeMessage],
+            enabled: true,
+            timeout_ms: 1000,
+            on_failure: OnFailure::Closed,
+            priority: 100,
+            retry_ms: 3_600_000,
+        },
+        secrets: vec![HookSecret {
+            sealed: vec![1, 2, 3],
+            valid_until_ms: None,
+        }],
+        created_ms: NOW_MS,
+        updated_ms: NOW_MS,
+        updated_by: "opr_1".into(),
+    };
+    let full = Hook {
+        version: 300,
+        draft: HookDraft {
+            events: HookEvent::ALL.to_vec(),
+            enabled: false,
+            on_failure: OnFailure::Open,
+            ..plain.draft.clone()
+        },
+        secrets: vec![
+            HookSecret {
+                sealed: vec![0; 73],
+                valid_until_ms: None,
+            },
+            HookSecret {
+                sealed: vec![0xff; 73],
+                valid_until_ms: Some(NOW_MS + 86_400_000),
+            },
+        ],
+        updated_ms: NOW_MS + 5,
         ..plain.clone()
     };
     vec![plain, full]

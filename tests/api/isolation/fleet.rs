@@ -80,6 +80,11 @@ impl Populated {
         let key = sender.post("/v1/identity-key", &own).await.ok();
         let seed = name.bytes().fold(0, u8::wrapping_add);
         let signing = Signing::new(seed).register(&operator, false).await;
+        // Switched off, so that nobody is asked.
+        let hook = json!({
+            "name": name, "url": "http://127.0.0.1:1/", "events": ["overview"], "enabled": false,
+        });
+        let hook = operator.post("/v1/operator/hooks", &hook).await.ok();
         let events = operator.get("/v1/operator/events?limit=1").await.ok();
         let ids = [
             ("agent", sender.id.clone()),
@@ -93,6 +98,7 @@ impl Populated {
             ("operator", text(&colleague, "operator_id")),
             ("session", text(&token, "id")),
             ("policy", text(&policy, "policyId")),
+            ("hook", text(&hook, "hook_id")),
             ("fleet", operator.fleet_id.clone()),
             ("event", text(&events["events"][0], "id")),
             ("word", word),
@@ -131,6 +137,7 @@ impl Populated {
         for target in [
             "agents",
             "policies",
+            "hooks",
             "operators",
             "approvals",
             "dead-letters",

@@ -55,6 +55,7 @@ fn never(round: u32) -> Ids {
         ("operator", uuid("opr_", 7)),
         ("session", uuid("ses_", 8)),
         ("policy", uuid("pol_", 9)),
+        ("hook", uuid("hook_", 9)),
         ("fleet", uuid("flt_", 10)),
         ("event", "evt_0000000000000001".into()),
         ("word", "neversaidbyanybody".into()),

@@ -275,6 +275,13 @@ const OPERATOR_API: &[Probe] = &[
         "/v1/operator/policies/preview",
         r#"{"sender_agent_id":"{agent}","recipient_agent_id":"{agent2}","message_type":"direct"}"#,
     ),
+    operator("GET", "/v1/operator/hooks/{hook}", ""),
+    operator("GET", "/v1/operator/hooks/{hook}/status", ""),
+    operator("PUT", "/v1/operator/hooks/{hook}", r#"{"enabled":true}"#),
+    operator("POST", "/v1/operator/hooks/{hook}/test", "{}"),
+    operator("POST", "/v1/operator/hooks/{hook}/rotate-secret", "{}"),
+    operator("DELETE", "/v1/operator/hooks/{hook}", ""),
+    operator("GET", "/v1/operator/hooks?cursor={hook}", ""),
     operator("GET", "/v1/operator/policies/{policy}", ""),
     operator(
         "PUT",

@@ -53,7 +53,8 @@ async fn a_fleet_is_made_renamed_shut_and_restored() {
             "messages",
             "approvals",
             "policies",
-            "operators"
+            "operators",
+            "hooks"
         ])
     );
     let agent = boss.enrol("worker").await;

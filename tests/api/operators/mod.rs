@@ -6,6 +6,8 @@ mod approvals;
 mod dead_letters;
 mod fleets;
 mod holds;
+mod hooks;
+mod hooks_told;
 mod keys;
 mod license;
 mod live;

@@ -1,5 +1,6 @@
 //! The relay as a server: its pages, its limits, its log, its start and its end.
 
+mod extension;
 mod idle;
 mod limits;
 mod logs;
