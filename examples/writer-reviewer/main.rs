@@ -16,6 +16,8 @@
     reason = "the transcript is what the example is for"
 )]
 
+#[path = "../shared/own_relay.rs"]
+mod own_relay;
 mod relay;
 
 use std::error::Error;
