@@ -20,6 +20,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "approvals",
             "policies",
             "dead-letters",
+            "hooks",
             "audit",
             "settings",
             "fleets",

@@ -7,6 +7,7 @@ mod approvals;
 mod conversations;
 mod dead_letters;
 mod fleets;
+mod hooks;
 mod keys;
 mod messages;
 mod operators;
@@ -37,6 +38,7 @@ pub(super) enum OperatorCommand {
     Policies(policies::PoliciesArgs),
     Approvals(approvals::ApprovalsArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
+    Hooks(hooks::HooksArgs),
     #[command(visible_alias = "token")]
     Tokens(tokens::TokensArgs),
     Operators(operators::OperatorsArgs),
@@ -54,6 +56,7 @@ pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
         OperatorCommand::Policies(args) => policies::run(args).await,
         OperatorCommand::Approvals(args) => approvals::run(args).await,
         OperatorCommand::DeadLetters(args) => dead_letters::run(args).await,
+        OperatorCommand::Hooks(args) => hooks::run(args).await,
         OperatorCommand::Tokens(args) => tokens::run(args).await,
         OperatorCommand::Operators(args) => operators::run(args).await,
         OperatorCommand::Settings(args) => settings::run(args).await,

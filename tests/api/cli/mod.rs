@@ -15,6 +15,7 @@ mod approvals;
 mod audit;
 mod dead_letters;
 mod fleets;
+mod hooks;
 mod keys;
 mod messages;
 mod node;
