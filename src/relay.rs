@@ -26,6 +26,7 @@ use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
 use crate::id;
 use crate::ingress::guard::NonceGuard;
+use crate::ingress::oidc::{BuildError, Provider};
 use crate::ingress::seal::{SealError, Sealer};
 use crate::ingress::tokens::TokenHasher;
 use crate::license::Configured;
@@ -95,6 +96,9 @@ pub enum OpenError {
     /// The master secret.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// Sign-in by an OpenID provider.
+    #[error(transparent)]
+    Oidc(#[from] BuildError),
     /// Another master secret than the one the state was sealed with.
     #[error(
         "the master secret is not the one agents' secrets were sealed with; start with the EKHO_MASTER_SECRET (or secrets.toml) of the first set-up"
@@ -143,6 +147,7 @@ impl Relay {
         let data_dir = config.data_dir.as_path();
         let identity = identity(data_dir)?;
         let sealer = Sealer::new(secrets.master.as_bytes())?;
+        let oidc = config.oidc.as_ref().map(Provider::new).transpose()?;
         let options = StateOptions {
             block_cache_bytes: config.block_cache_bytes,
             write_buffer_bytes: config.write_buffer_bytes,
@@ -181,6 +186,7 @@ impl Relay {
             progress: Progress::default(),
             license: Configured::resolve(&config.license, now_ms()),
             extensions: Hooks::new(extensions, Arc::clone(&metrics)),
+            oidc,
             metrics,
             base_url: config.base_url.clone(),
             draining: CancellationToken::new(),

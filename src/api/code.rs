@@ -46,6 +46,8 @@ codes! {
         "the conversation id is a room's: send to the room",
     BAD_REQUEST "too_many_recipients" TooManyRecipients
         "the fleet has more agents than one message may reach",
+    BAD_REQUEST "oidc_flow" OidcFlow
+        "the sign-in was not begun in this browser, or more than ten minutes ago: begin again",
     UNAUTHORIZED "missing_auth_headers" MissingAuthHeaders
         "a header of the signature is missing, empty or not text",
     UNAUTHORIZED "invalid_credentials" InvalidCredentials
@@ -58,6 +60,10 @@ codes! {
         "method, path, body, time, nonce or secret differ from what was signed",
     UNAUTHORIZED "replayed_nonce" ReplayedNonce
         "this nonce was accepted before, or a call that carries it is on its way",
+    UNAUTHORIZED "totp_required" TotpRequired
+        "the password is right, and a code of the second factor is needed",
+    UNAUTHORIZED "oidc_refused" OidcRefused
+        "the OpenID provider does not vouch for you; `error` says why",
     UNAUTHORIZED "not_signed_in" NotSignedIn
         "no bearer token and no cookie, or its session is over",
     FORBIDDEN "agent_paused" AgentPaused
@@ -73,9 +79,13 @@ codes! {
     FORBIDDEN "license_required" LicenseRequired
         "the relay's licence does not allow this; `feature` says what it would have to",
     FORBIDDEN "csrf" Csrf
-        "a request with a cookie that changes something lacks the header `x-ekho-csrf`",
+        "a request with a cookie that changes something, or a sign-in by tailnet, lacks the header `x-ekho-csrf`",
     FORBIDDEN "login_only" LoginOnly
-        "only somebody who signed in with a password may do this, no API token",
+        "only somebody who signed in may do this, no API token",
+    FORBIDDEN "no_operator" NoOperator
+        "somebody else vouches for you, and no operator of the fleet has your email",
+    FORBIDDEN "tailnet_required" TailnetRequired
+        "the request does not come from the tailnet, or not as somebody who is let in",
     NOT_FOUND "not_found" NotFound
         "it does not exist, or not for you; also a path that does not exist",
     NOT_FOUND "unknown_recipient" UnknownRecipient
@@ -108,6 +118,8 @@ codes! {
         "nothing was done, too much is under way: wait `Retry-After` seconds and try again",
     SERVICE_UNAVAILABLE "extension_unavailable" ExtensionUnavailable
         "nothing was done, a hook or extension that must be asked does not answer: wait `Retry-After` seconds and try again",
+    SERVICE_UNAVAILABLE "oidc_unavailable" OidcUnavailable
+        "the OpenID provider does not answer, or not as it must; the relay's log says more",
     SERVICE_UNAVAILABLE "disk_full" DiskFull
         "nothing was done, the disk is full: wait `Retry-After` seconds and try again",
     SERVICE_UNAVAILABLE "stopping" Stopping

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::code::Code;
 use super::fields::Invalid;
 use super::observe::request_id;
+use crate::ingress::oidc::OidcError;
 use crate::machine::outcome::{HeldStatus, Refusal};
 use crate::service::ServiceError;
 
@@ -146,7 +147,7 @@ impl From<Refusal> for ApiError {
             }
             Refusal::LoginOnly => new(
                 Code::LoginOnly,
-                "only somebody who signed in with a password may do this, no API token",
+                "only somebody who signed in may do this, no API token",
             ),
             Refusal::LockedOut { retry_after_ms } => {
                 new(Code::LockedOut, "too many failed tries; wait").wait(retry_after_ms)
@@ -157,6 +158,10 @@ impl From<Refusal> for ApiError {
             )
             .with("feature", feature.as_str()),
             Refusal::KeyRevoked => new(Code::KeyRevoked, "the key was revoked, for good"),
+            Refusal::TotpRequired => {
+                new(Code::TotpRequired, "a code of the second factor is needed")
+            }
+            Refusal::NoOperator => new(Code::NoOperator, "no operator of the fleet has this email"),
             Refusal::LimitReached { limit } => new(
                 Code::LimitReached,
                 &format!("there are {limit} already, which is the limit"),
@@ -196,10 +201,39 @@ impl From<ServiceError> for ApiError {
             ServiceError::DiskFull => new(Code::DiskFull, "the disk is full").retry_after(5),
             ServiceError::Stopping => new(Code::Stopping, "the node is stopping").retry_after(1),
             ServiceError::TooLarge { limit_bytes, .. } => too_large(limit_bytes),
+            ServiceError::Oidc(error) => error.into(),
             ServiceError::Internal(detail) => {
                 tracing::error!(detail, request_id = request_id(), "internal error");
                 new(Code::Internal, "internal error")
             }
+        }
+    }
+}
+
+impl From<OidcError> for ApiError {
+    fn from(error: OidcError) -> Self {
+        let text = error.to_string();
+        match error {
+            OidcError::NotConfigured => ApiError::new(Code::NotFound, text),
+            OidcError::Flow => ApiError::new(Code::OidcFlow, text),
+            OidcError::Refused(_) => {
+                tracing::info!(
+                    reason = text,
+                    request_id = request_id(),
+                    "no sign-in by OIDC"
+                );
+                ApiError::new(Code::OidcRefused, text)
+            }
+            OidcError::Unavailable(_) => {
+                tracing::warn!(
+                    reason = text,
+                    request_id = request_id(),
+                    "no sign-in by OIDC"
+                );
+                let text = "the OpenID provider cannot be used now";
+                ApiError::new(Code::OidcUnavailable, text).retry_after(5)
+            }
+            OidcError::Overloaded => ApiError::new(Code::Overloaded, text).retry_after(1),
         }
     }
 }

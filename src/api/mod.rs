@@ -3,6 +3,7 @@
 //! One file an endpoint family. Errors become answers in `error.rs`, and only there.
 
 mod agent;
+mod client;
 mod code;
 mod error;
 mod fields;
@@ -20,7 +21,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 
-use crate::config::Config;
+use crate::config::{Config, Tailnet};
+use crate::ingress::proxies::TrustedProxies;
 use crate::service::Service;
 
 use code::Code;
@@ -35,6 +37,10 @@ pub struct App {
     pub service: Arc<Service>,
     /// Largest request body, in bytes.
     pub body_limit_bytes: usize,
+    /// Proxies whose headers say who the client is.
+    pub proxies: Arc<TrustedProxies>,
+    /// What a tailnet says about operators.
+    pub tailnet: Arc<Tailnet>,
 }
 
 /// The whole interface with its description.
@@ -51,6 +57,8 @@ pub fn router(service: Arc<Service>, config: &Config) -> Router {
     let app = App {
         service,
         body_limit_bytes: config.body_limit_bytes,
+        proxies: Arc::new(config.proxies.clone()),
+        tailnet: Arc::new(config.tailnet.clone()),
     };
     let (routes, _) = routes().split_for_parts();
     routes
@@ -58,6 +66,10 @@ pub fn router(service: Arc<Service>, config: &Config) -> Router {
         .method_not_allowed_fallback(|| async {
             ApiError::new(Code::MethodNotAllowed, "method not allowed here")
         })
+        .layer(middleware::from_fn_with_state(
+            app.clone(),
+            client::require_tailnet,
+        ))
         .layer(middleware::from_fn_with_state(
             app.clone(),
             observe::observe,

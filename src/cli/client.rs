@@ -98,6 +98,7 @@ impl std::fmt::Display for Refused {
         f.write_str(")")?;
         match self.code.as_str() {
             "not_signed_in" => f.write_str("; sign in again with `ekho login`"),
+            "totp_required" => f.write_str("; sign in with `ekho login`, which asks for it"),
             _ => Ok(()),
         }
     }
@@ -210,12 +211,24 @@ impl Client {
 
     /// POST /v1/operator/login; the client acts with the session from now on.
     pub async fn sign_in(&mut self, who: &Credentials) -> Result<SignedIn, ClientError> {
+        self.sign_in_with(who, None).await
+    }
+
+    /// The same, with a code of the second factor: the name of its field, and the code.
+    pub async fn sign_in_with(
+        &mut self,
+        who: &Credentials,
+        second: Option<(&str, &str)>,
+    ) -> Result<SignedIn, ClientError> {
         const PATH: &str = "/v1/operator/login";
-        let body = json!({
+        let mut body = json!({
             "fleet_name": who.fleet_name,
             "email": who.email,
             "password": who.password,
         });
+        if let Some((field, code)) = second {
+            body[field] = code.into();
+        }
         let answer = self.post(PATH, &body).await?;
         let text = |field: &'static str| match answer[field].as_str() {
             Some(text) => Ok(text.to_string()),

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::ask::password;
+use super::client::ClientError;
 use super::credentials::Credentials;
 use super::remote::Remote;
 use super::session::{self, StoredSession};
@@ -16,6 +17,7 @@ Examples:
   ekho login --fleet acme --email ada@acme.example
   ekho login --url https://relay.example.org --fleet acme --email ada@acme.example
   pass show relay | ekho login --fleet acme --email ada@acme.example --password-stdin
+  ekho login --fleet acme --email ada@acme.example --totp-code 123456
 
 Later commands act as you until the session ends, as the relay's settings say, or `ekho logout`.
 The session lies in ~/.config/ekho/session.json (EKHO_SESSION_FILE), readable only by you; the
@@ -40,6 +42,14 @@ pub(super) struct LoginArgs {
     /// Read the password from the first line of standard input
     #[arg(long)]
     password_stdin: bool,
+
+    /// Code of your authenticator, where you have a second factor [default: asked for]
+    #[arg(long, value_name = "CODE")]
+    totp_code: Option<String>,
+
+    /// A recovery code in place of one of your authenticator
+    #[arg(long, value_name = "CODE", conflicts_with = "totp_code")]
+    recovery_code: Option<String>,
 
     #[command(flatten)]
     remote: Remote,
@@ -67,7 +77,21 @@ pub(super) async fn login(args: LoginArgs) -> Result<(), CliError> {
         password: password(args.password_stdin, "Password")?.to_string(),
     };
     let mut client = args.remote.client(&url, None)?;
-    let signed_in = client.sign_in(&who).await?;
+    let given_code = match (&args.totp_code, &args.recovery_code) {
+        (Some(code), _) => Some(("totp_code", code.as_str())),
+        (None, Some(code)) => Some(("recovery_code", code.as_str())),
+        (None, None) => None,
+    };
+    let signed_in = match client.sign_in_with(&who, given_code).await {
+        Err(ClientError::Refused(refused))
+            if refused.code == "totp_required" && io::stdin().is_terminal() =>
+        {
+            let code = given(None, "totp-code", "Code of your authenticator")?;
+            let second = Some(("totp_code", code.as_str()));
+            client.sign_in_with(&who, second).await?
+        }
+        other => other?,
+    };
     let ca_file = args.remote.ca_file().map(|file| file.canonicalize());
     let stored = StoredSession {
         relay_url: client.url().to_string(),

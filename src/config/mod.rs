@@ -10,6 +10,8 @@
 mod entry;
 mod loader;
 mod node;
+mod oidc;
+mod operators;
 mod parse;
 mod seeds;
 #[cfg(test)]
@@ -25,8 +27,12 @@ use ekho_storage::tables::settings::Settings;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::ingress::oidc::Oidc;
+use crate::ingress::proxies::TrustedProxies;
+
 pub use self::entry::{Entry, Scope, Source};
 use self::loader::Loader;
+pub use self::operators::Tailnet;
 
 /// What is shown instead of a secret.
 const MASK: &str = "********";
@@ -58,6 +64,12 @@ pub struct Config {
     pub operator_session_secret: Option<Zeroizing<String>>,
     /// Seals agents' keys at rest; [`Secrets`](crate::secrets::Secrets) decides what is used.
     pub master_secret: Option<Zeroizing<String>>,
+    /// The OpenID provider that operators may sign in with.
+    pub oidc: Option<Oidc>,
+    /// Proxies whose headers say who the client is.
+    pub proxies: TrustedProxies,
+    /// What a tailnet says about operators.
+    pub tailnet: Tailnet,
     /// Largest body of a request.
     pub body_limit_bytes: usize,
     /// Longest time for the head of a request to arrive.

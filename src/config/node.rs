@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::entry::{Scope, Source};
 use super::loader::{Loader, Spec};
-use super::{Config, LicenseConfig, LogFormat, TlsPaths, parse, seeds};
+use super::{Config, LicenseConfig, LogFormat, TlsPaths, oidc, operators, parse, seeds};
 
 const MIB: u64 = 1 << 20;
 
@@ -50,7 +50,7 @@ fn folder_of(db_path: &str) -> PathBuf {
     }
 }
 
-fn node(variable: &'static str, about: &'static str) -> Spec {
+pub(super) fn node(variable: &'static str, about: &'static str) -> Spec {
     Spec {
         variable,
         scope: Scope::Node,
@@ -257,6 +257,8 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         parse::log_filter,
         String::clone,
     );
+    let (proxies, tailnet) = operators::load(loader);
+    let oidc = oidc::load(loader);
     let settings = seeds::load(loader);
     loader.finish();
     Config {
@@ -268,6 +270,9 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         dev_insecure,
         operator_session_secret,
         master_secret,
+        oidc,
+        proxies,
+        tailnet,
         body_limit_bytes,
         header_timeout: Duration::from_secs(header_timeout_seconds),
         idle_timeout: Duration::from_secs(idle_timeout_seconds),

@@ -1,7 +1,10 @@
 //! From text to a value, or to a sentence on what is allowed. Pure.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use ekho_storage::tables::operator::Role;
+use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 /// A whole number within a range.
@@ -54,7 +57,7 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
 /// A name or address to listen on, without a port.
 pub(super) fn host(text: &str) -> Result<String, String> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
-    let is_address = bare.parse::<std::net::IpAddr>().is_ok();
+    let is_address = bare.parse::<IpAddr>().is_ok();
     let is_name = !text.is_empty()
         && text.len() <= 253
         && text
@@ -86,6 +89,98 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
             "http://HOST[:PORT][/PATH] or https://… is allowed, without user, query or fragment"
                 .into(),
         )
+    }
+}
+
+/// `https://…`, or `http://…` on this machine: what an OpenID provider calls itself.
+pub(super) fn issuer(text: &str) -> Result<String, String> {
+    let url: Option<reqwest::Url> = text.parse().ok();
+    let is_good = url.is_some_and(|url| {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_loopback = host == "localhost"
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback());
+        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+        let is_plain = url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        is_safe && is_plain
+    });
+    match is_good {
+        true => Ok(text.to_string()),
+        false => Err(
+            "https://HOST[/PATH] is allowed, exactly as the provider calls itself (http:// on \
+             this machine only), without user, query or fragment"
+                .into(),
+        ),
+    }
+}
+
+/// What an operator may do, by its name.
+pub(super) fn role(text: &str) -> Result<Role, String> {
+    let found = Role::ALL.into_iter().find(|role| role.as_str() == text);
+    found.ok_or_else(|| "owner, operator or viewer is allowed".into())
+}
+
+/// `ROLE=GROUP`, separated by commas.
+pub(super) fn roles(text: &str) -> Result<Vec<(Role, String)>, String> {
+    const MAX: usize = 100;
+    let pairs: Option<Vec<(Role, String)>> = text
+        .split(',')
+        .map(|pair| {
+            let (name, group) = pair.trim().split_once('=')?;
+            let group = group.trim();
+            let role = role(name.trim()).ok().filter(|_| !group.is_empty())?;
+            Some((role, group.to_string()))
+        })
+        .collect();
+    pairs.filter(|pairs| pairs.len() <= MAX).ok_or_else(|| {
+        format!(
+            "at most {MAX} of owner=GROUP, operator=GROUP and viewer=GROUP, separated by commas, \
+             are allowed"
+        )
+    })
+}
+
+/// Addresses and networks, separated by commas.
+pub(super) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
+    const MAX: usize = 1000;
+    let networks: Option<Vec<IpNet>> = text
+        .split(',')
+        .map(|part| {
+            let part = part.trim();
+            let address = part.parse::<IpAddr>().ok().map(IpNet::from);
+            address.or_else(|| part.parse().ok())
+        })
+        .collect();
+    networks
+        .filter(|networks| networks.len() <= MAX)
+        .ok_or_else(|| {
+            format!(
+                "at most {MAX} addresses or networks such as 10.0.0.0/8, separated by commas, are \
+                 allowed"
+            )
+        })
+}
+
+/// Login names, separated by commas.
+pub(super) fn logins(text: &str) -> Result<Vec<String>, String> {
+    const MAX: usize = 1000;
+    let logins: Vec<String> = text
+        .split(',')
+        .map(|login| login.trim().to_lowercase())
+        .collect();
+    let is_good = logins.len() <= MAX
+        && logins
+            .iter()
+            .all(|login| !login.is_empty() && login.bytes().all(|byte| byte.is_ascii_graphic()));
+    match is_good {
+        true => Ok(logins),
+        false => Err(format!(
+            "at most {MAX} login names, separated by commas, are allowed"
+        )),
     }
 }
 

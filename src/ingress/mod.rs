@@ -5,7 +5,10 @@
 pub mod authenticate;
 pub mod guard;
 pub mod keys;
+pub mod oidc;
 pub mod password;
+pub mod proxies;
 pub mod seal;
 pub mod signing;
 pub mod tokens;
+pub mod totp;

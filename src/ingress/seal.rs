@@ -1,8 +1,9 @@
-//! Agents' secrets at rest: XChaCha20-Poly1305 under a key derived from the master secret.
+//! Secrets at rest, such as agents' keys and operators' second factors: XChaCha20-Poly1305 under a
+//! key derived from the master secret.
 //!
-//! A sealed secret is one version byte, the 24-byte nonce, and the ciphertext with its tag; the
-//! agent's id is authenticated with it, so that a sealed secret moved to another agent does not
-//! open. The key's id (a hash of a value derived beside the key) is kept in the state: a node
+//! A sealed secret is one version byte, the 24-byte nonce, and the ciphertext with its tag; whose
+//! it is, is authenticated with it, so that a sealed secret moved to another agent does not open.
+//! The key's id (a hash of a value derived beside the key) is kept in the state: a node
 //! started with another master secret refuses at once instead of refusing every agent.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -55,12 +56,12 @@ impl Sealer {
         &self.key_id
     }
 
-    /// Seals `secret` for the agent with this id.
-    pub fn seal(&self, agent_id: &str, secret: &[u8]) -> Result<Vec<u8>, SealError> {
+    /// Seals `secret` for `owner`: an agent's id, or a name that no agent has.
+    pub fn seal(&self, owner: &str, secret: &[u8]) -> Result<Vec<u8>, SealError> {
         let nonce: [u8; NONCE_BYTES] = rand::random();
         let payload = Payload {
             msg: secret,
-            aad: agent_id.as_bytes(),
+            aad: owner.as_bytes(),
         };
         let sealed = self
             .cipher
@@ -73,8 +74,8 @@ impl Sealer {
         Ok(bytes)
     }
 
-    /// Opens what was sealed for the agent with this id.
-    pub fn open(&self, agent_id: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    /// Opens what was sealed for `owner`.
+    pub fn open(&self, owner: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (version, rest) = sealed.split_first().ok_or(SealError::Open)?;
         let (nonce, ciphertext) = rest
             .split_first_chunk::<NONCE_BYTES>()
@@ -84,7 +85,7 @@ impl Sealer {
         }
         let payload = Payload {
             msg: ciphertext,
-            aad: agent_id.as_bytes(),
+            aad: owner.as_bytes(),
         };
         let opened = self
             .cipher

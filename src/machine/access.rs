@@ -72,6 +72,14 @@ pub fn principal(
 }
 
 impl Principal {
+    /// The address that they signed in from; empty for an API token.
+    pub fn address(&self) -> &str {
+        match &self.session.origin {
+            Origin::Login { address, .. } => address,
+            Origin::ApiToken { .. } => "",
+        }
+    }
+
     /// Refuses what they may not do.
     pub fn require(&self, need: Need) -> Result<(), Refusal> {
         match need {
@@ -112,6 +120,7 @@ impl OperatorRequest {
             | OperatorRequest::DeleteHook { .. }
             | OperatorRequest::RotateHookSecret { .. } => Need::Scope(Scope::Hooks),
             OperatorRequest::CreateOperator { .. }
+            | OperatorRequest::ResetTotp { .. }
             | OperatorRequest::ChangeOperator { .. }
             | OperatorRequest::DeleteOperator { .. }
             | OperatorRequest::RegisterKey { is_root: true, .. }
@@ -128,6 +137,9 @@ impl OperatorRequest {
             }
             | OperatorRequest::EndOtherSessions
             | OperatorRequest::ChangePassword { .. }
+            | OperatorRequest::BeginTotp { .. }
+            | OperatorRequest::ConfirmTotp { .. }
+            | OperatorRequest::DisableTotp { .. }
             | OperatorRequest::CreateApiToken { .. } => Need::Login,
         }
     }

@@ -17,6 +17,8 @@ use ekho_storage::tables::policy::Draft;
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
 
+pub use super::proof::{CreateSession, LoginFailed, Proof, SecondFactor};
+
 /// Version of the command encoding.
 pub const VERSION: u8 = 1;
 
@@ -403,36 +405,6 @@ pub enum ActionResult {
     Failed,
 }
 
-/// A sign-in.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct CreateSession {
-    /// Fleet.
-    pub fleet: FleetNo,
-    /// Who, by public id.
-    pub operator_id: String,
-    /// The password hash that was checked; a changed password voids the sign-in.
-    pub password_hash: String,
-    /// Keyed hash of the token.
-    pub token_hash: [u8; 32],
-    /// The session's public id.
-    pub session_id: String,
-    /// The address it came from.
-    pub address: String,
-    /// The program used, as it named itself.
-    pub user_agent: String,
-}
-
-/// A failed try to sign in.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-pub struct LoginFailed {
-    /// The fleet named, where it exists.
-    pub fleet: Option<FleetNo>,
-    /// The account named.
-    pub email: String,
-    /// The address it came from.
-    pub address: String,
-}
-
 /// What an operator does.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum OperatorRequest {
@@ -663,6 +635,36 @@ pub enum OperatorRequest {
         sealed_secret: Vec<u8>,
         /// How long the old one goes on signing.
         overlap_ms: u64,
+    },
+    /// Begin to set up a second factor.
+    BeginTotp {
+        /// The hash that the current password was checked against.
+        current_hash: String,
+        /// Names the secret.
+        secret_id: String,
+        /// The secret, sealed.
+        sealed_secret: Vec<u8>,
+    },
+    /// Have the second factor asked for from now on.
+    ConfirmTotp {
+        /// The secret that a code was checked against.
+        secret_id: String,
+        /// The step of that code.
+        step: u64,
+        /// Keyed hashes of the recovery codes.
+        recovery_hashes: Vec<[u8; 32]>,
+    },
+    /// Take the caller's second factor away.
+    DisableTotp {
+        /// The hash that the current password was checked against.
+        current_hash: String,
+        /// The second factor, once more.
+        second: Option<SecondFactor>,
+    },
+    /// Take another operator's second factor away.
+    ResetTotp {
+        /// Public id.
+        operator_id: String,
     },
 }
 

@@ -8,6 +8,7 @@ pub mod hook;
 pub mod keys;
 pub mod outcome;
 pub mod policy;
+pub mod proof;
 
 pub mod access;
 
@@ -27,6 +28,8 @@ mod operator;
 mod send;
 mod session;
 mod tick;
+mod totp;
+mod vouched;
 
 use std::sync::Arc;
 

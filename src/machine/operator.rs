@@ -22,6 +22,7 @@ use super::outcome::{Outcome, Refusal};
 use super::policy;
 use super::send;
 use super::session::{self, NewApiToken};
+use super::totp;
 
 /// Operators of a fleet.
 pub const OPERATORS_MAX: usize = 1000;
@@ -228,6 +229,21 @@ pub(crate) fn order(
             };
             session::create_api_token(apply, &by, new)
         }
+        OperatorRequest::BeginTotp {
+            current_hash,
+            secret_id,
+            sealed_secret,
+        } => totp::begin(apply, &by, &current_hash, secret_id, sealed_secret),
+        OperatorRequest::ConfirmTotp {
+            secret_id,
+            step,
+            recovery_hashes,
+        } => totp::confirm(apply, &by, &secret_id, step, recovery_hashes),
+        OperatorRequest::DisableTotp {
+            current_hash,
+            second,
+        } => totp::disable(apply, &by, &current_hash, second.as_ref()),
+        OperatorRequest::ResetTotp { operator_id } => totp::reset(apply, &by, &operator_id),
     }
 }
 
@@ -289,12 +305,13 @@ fn delete(
     }
     session::end_all(apply, by.fleet, operator_id)?;
     keys::revoke_all_of(apply, by, operator_id)?;
+    ekho_storage::tables::totp::delete(apply.txn, by.fleet, operator_id);
     operator::delete(apply.txn, by.fleet, &operator);
     record(apply, by, EventKind::OperatorDeleted, &operator, None)?;
     Ok(Outcome::Done)
 }
 
-fn is_last_owner(apply: &Apply<'_>, fleet: FleetNo) -> Result<bool, StorageError> {
+pub(crate) fn is_last_owner(apply: &Apply<'_>, fleet: FleetNo) -> Result<bool, StorageError> {
     let operators = operator::list(apply.txn, fleet, OPERATORS_MAX)?;
     let owners = operators.iter().filter(|one| one.role == Role::Owner);
     Ok(owners.count() <= 1)

@@ -208,6 +208,10 @@ pub enum Refusal {
     },
     /// Other extensions than those of now were asked about the message.
     ExtensionsNotAsked,
+    /// The password is right, and a second factor is needed.
+    TotpRequired,
+    /// Somebody else vouches for them, but they are no operator here.
+    NoOperator,
 }
 
 /// Status of an agent that is held.

@@ -4,14 +4,16 @@ use ekho_storage::StorageError;
 use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::event::{Actor, EventKind, Resource};
 use ekho_storage::tables::login::{self, Source};
-use ekho_storage::tables::operator::{self, Scopes};
+use ekho_storage::tables::operator::{self, Operator, Scopes};
 use ekho_storage::tables::session::{self, Origin, Session};
 use ekho_storage::tables::{FleetNo, TimeMs, fleet};
 
 use super::access::Principal;
 use super::apply::{Apply, payload};
-use super::command::{CreateSession, LoginFailed};
 use super::outcome::{Outcome, Refusal};
+use super::proof::{CreateSession, LoginFailed, Proof, SecondFactor};
+use super::totp::{self, Asked};
+use super::vouched;
 
 /// Sessions of one operator; the oldest one ends where another begins.
 const SESSIONS_MAX: usize = 500;
@@ -20,31 +22,41 @@ const API_TOKENS_MAX: usize = 100;
 /// Both kinds.
 pub const LISTED_MAX: usize = SESSIONS_MAX + API_TOKENS_MAX;
 
-/// Begins a session, provided the password is still the one that was checked.
+/// Begins a session for somebody whose proof still holds.
 pub(crate) fn create(
     apply: &mut Apply<'_>,
     create: CreateSession,
 ) -> Result<Outcome, StorageError> {
-    let found = operator::get(apply.txn, create.fleet, &create.operator_id)?;
-    let Some(operator) = found.filter(|operator| operator.password_hash == create.password_hash)
-    else {
-        return Ok(Outcome::Refused(Refusal::InvalidCredentials));
-    };
     if fleet::is_archived(apply.txn, create.fleet)? {
-        return Ok(Outcome::Refused(Refusal::InvalidCredentials));
+        let refusal = match &create.proof {
+            Proof::Password { .. } => Refusal::InvalidCredentials,
+            Proof::Oidc { .. } | Proof::Tailnet { .. } => Refusal::NoOperator,
+        };
+        return Ok(Outcome::Refused(refusal));
     }
-    let sources = [
-        Source::Account(create.fleet, operator.email.clone()),
-        Source::Address(create.address.clone()),
-    ];
-    for source in &sources {
-        if let Some(retry_after_ms) = locked_ms(apply, source)? {
-            return Ok(Outcome::Refused(Refusal::LockedOut { retry_after_ms }));
-        }
-    }
-    // The address keeps its failures: whoever has one account must not be able to guess at others
-    // for ever.
-    forget_failures(apply, &sources[0])?;
+    let (operator, second) = match &create.proof {
+        Proof::Password {
+            operator_id,
+            password_hash,
+            second,
+        } => match by_password(apply, &create, operator_id, password_hash, second.as_ref())? {
+            Ok(operator) => (operator, second.as_ref()),
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        },
+        Proof::Tailnet { email } => match operator::by_email(apply.txn, create.fleet, email)? {
+            Some(operator) => (operator, None),
+            None => return Ok(Outcome::Refused(Refusal::NoOperator)),
+        },
+        Proof::Oidc {
+            email,
+            subject,
+            role,
+            first,
+        } => match vouched::by_oidc(apply, create.fleet, email, subject, *role, first.as_ref())? {
+            Ok(operator) => (operator, None),
+            Err(refusal) => return Ok(Outcome::Refused(refusal)),
+        },
+    };
     let now = apply.now();
     let expires_ms = now + apply.settings.session_ms;
     let mut logins = list(apply, create.fleet, &operator.id, is_login)?;
@@ -59,13 +71,67 @@ pub(crate) fn create(
         created_ms: now,
         expires_ms: Some(expires_ms),
         origin: Origin::Login {
-            address: create.address,
-            user_agent: create.user_agent,
+            method: create.proof.method(),
+            address: create.address.clone(),
+            user_agent: create.user_agent.clone(),
         },
     };
     begin(apply, &create.token_hash, &session);
-    record(apply, &session, EventKind::OperatorLogin, &session.id)?;
+    let mut about = vec![
+        ("address", create.address.as_str()),
+        ("method", create.proof.method().as_str()),
+    ];
+    match second {
+        Some(SecondFactor::Totp { .. }) => about.push(("second_factor", "totp")),
+        Some(SecondFactor::Recovery { .. }) => about.push(("second_factor", "recovery_code")),
+        None => {}
+    }
+    record_with(
+        apply,
+        &session,
+        EventKind::OperatorLogin,
+        &session.id,
+        &about,
+    )?;
     Ok(Outcome::SessionCreated { expires_ms })
+}
+
+/// Who signs in with a password, provided it is still the one that was checked, nobody locked the
+/// account meanwhile, and a second factor, where it is asked for, is shown and new.
+fn by_password(
+    apply: &mut Apply<'_>,
+    create: &CreateSession,
+    operator_id: &str,
+    password_hash: &str,
+    second: Option<&SecondFactor>,
+) -> Result<Result<Operator, Refusal>, StorageError> {
+    let found = operator::get(apply.txn, create.fleet, operator_id)?;
+    let Some(operator) = found.filter(|operator| operator.password_hash == password_hash) else {
+        return Ok(Err(Refusal::InvalidCredentials));
+    };
+    let account = Source::Account(create.fleet, operator.email.clone());
+    for source in [&account, &Source::Address(create.address.clone())] {
+        if let Some(retry_after_ms) = locked_ms(apply, source)? {
+            return Ok(Err(Refusal::LockedOut { retry_after_ms }));
+        }
+    }
+    match totp::ask(apply, create.fleet, operator_id, second)? {
+        Asked::Passed => {}
+        Asked::Missing => return Ok(Err(Refusal::TotpRequired)),
+        Asked::Wrong => {
+            let failure = LoginFailed {
+                fleet: Some(create.fleet),
+                email: operator.email,
+                address: create.address.clone(),
+            };
+            failed(apply, failure)?;
+            return Ok(Err(Refusal::InvalidCredentials));
+        }
+    }
+    // The address keeps its failures: whoever has one account must not be able to guess at others
+    // for ever.
+    forget_failures(apply, &account)?;
+    Ok(Ok(operator))
 }
 
 /// Counts a failed try against the account and the address it came from.
@@ -296,11 +362,24 @@ fn record(
     kind: EventKind,
     about: &str,
 ) -> Result<(), StorageError> {
+    match &session.origin {
+        Origin::Login { address, .. } => {
+            record_with(apply, session, kind, about, &[("address", address)])
+        }
+        Origin::ApiToken { name, .. } => {
+            record_with(apply, session, kind, about, &[("name", name)])
+        }
+    }
+}
+
+fn record_with(
+    apply: &mut Apply<'_>,
+    session: &Session,
+    kind: EventKind,
+    about: &str,
+    more: &[(&str, &str)],
+) -> Result<(), StorageError> {
     let actor = Actor::Operator(session.operator_id.clone());
     let resource = Resource::Other("session".into(), about.into());
-    let payload = match &session.origin {
-        Origin::Login { address, .. } => payload(&[("address", address)]),
-        Origin::ApiToken { name, .. } => payload(&[("name", name)]),
-    };
-    apply.record_with(session.fleet, kind, actor, resource, None, payload)
+    apply.record_with(session.fleet, kind, actor, resource, None, payload(more))
 }

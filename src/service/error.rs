@@ -4,6 +4,7 @@ use ekho_raft::{ProposeError, ReadError};
 use ekho_storage::StorageError;
 use thiserror::Error;
 
+use crate::ingress::oidc::OidcError;
 use crate::ingress::seal::SealError;
 use crate::machine::command::DecodeError;
 use crate::machine::outcome::{Outcome, Refusal};
@@ -60,6 +61,9 @@ pub enum ServiceError {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+    /// No sign-in by the OpenID provider.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
     /// Something that must not happen: damaged state, an outcome that does not fit.
     #[error("internal: {0}")]
     Internal(String),

@@ -17,12 +17,14 @@ pub mod judging;
 pub mod keys;
 pub mod license;
 pub mod messages;
+pub mod oidc;
 pub mod operators;
 pub mod page;
 pub mod policies;
 pub mod sessions;
 pub mod steering;
 pub mod timeline;
+pub mod totp;
 pub mod waiting;
 
 use std::sync::Arc;
@@ -40,6 +42,7 @@ use crate::effects::indexer::Progress;
 use crate::effects::waiters::Waiters;
 use crate::hooks::Hooks;
 use crate::ingress::guard::{NonceGuard, Verdict};
+use crate::ingress::oidc::Provider;
 use crate::ingress::seal::Sealer;
 use crate::ingress::tokens::TokenHasher;
 use crate::license::Configured;
@@ -77,6 +80,8 @@ pub struct Service {
     pub license: Configured,
     /// Hooks and extensions.
     pub extensions: Hooks,
+    /// The OpenID provider that operators may sign in with.
+    pub oidc: Option<Provider>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// The relay's address as agents are told.

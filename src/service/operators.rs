@@ -5,7 +5,6 @@ use ekho_storage::tables::FleetNo;
 use ekho_storage::tables::agent::{self, Agent, AgentLive};
 use ekho_storage::tables::fleet::{self, Fleet};
 use ekho_storage::tables::operator::{self, Operator, Role, Scope};
-use ekho_storage::tables::session::Origin;
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::system;
 use zeroize::Zeroizing;
@@ -41,10 +40,7 @@ pub struct Caller {
 impl Caller {
     /// The address that the caller signed in from; empty for an API token.
     pub fn address(&self) -> &str {
-        match &self.principal.session.origin {
-            Origin::Login { address, .. } => address,
-            Origin::ApiToken { .. } => "",
-        }
+        self.principal.address()
     }
 }
 

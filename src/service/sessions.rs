@@ -1,22 +1,27 @@
 //! Signing in and out, sessions, passwords, API tokens.
 
+use ekho_storage::tables::fleet::{self, Fleet};
 use ekho_storage::tables::login::{self, Source};
-use ekho_storage::tables::operator::{self, Scope, Scopes};
+use ekho_storage::tables::operator::{self, Operator, Scope, Scopes};
 use ekho_storage::tables::session::{self, Session};
-use ekho_storage::tables::{FleetNo, TimeMs, fleet};
+use ekho_storage::tables::{FleetNo, TimeMs};
 use zeroize::Zeroizing;
 
 use super::operators::Caller;
+use super::totp::{Judged, Shown};
 use super::{Service, ServiceError};
 use crate::clock::now_ms;
 use crate::id;
 use crate::ingress::password;
 use crate::machine::SESSIONS_LISTED_MAX;
 use crate::machine::access::{self, Need, Principal};
-use crate::machine::command::{Command, CreateSession, LoginFailed, OperatorRequest};
+use crate::machine::command::{
+    Command, CreateSession, LoginFailed, OperatorRequest, Proof, SecondFactor,
+};
 use crate::machine::outcome::{Outcome, Refusal};
 
-/// A hash of no password, so that an unknown account takes as long as a wrong password.
+/// A hash of no password, so that an unknown account, or one without a password, takes as long as a
+/// wrong password.
 const NO_PASSWORD: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A try to sign in.
@@ -27,6 +32,8 @@ pub struct SignIn {
     pub email: String,
     /// Its password.
     pub password: Zeroizing<String>,
+    /// The second factor.
+    pub shown: Shown,
     /// The address it comes from.
     pub address: String,
     /// The program used, as it names itself.
@@ -69,28 +76,71 @@ impl Service {
             Some(fleet) => operator::by_email(&self.view(), fleet, &email)?,
             None => None,
         };
-        let stored = found.as_ref().map(|found| found.password_hash.clone());
-        let checked = stored.clone().unwrap_or(NO_PASSWORD.into());
+        let checked = password_hash(found.as_ref());
         let matches = verify(sign_in.password, checked).await?;
-        let (true, Some(fleet), Some(found)) = (matches, fleet, found) else {
-            self.propose(&Command::LoginFailed(LoginFailed {
-                fleet: fleet_no,
-                email,
-                address,
-            }))
-            .await?;
-            return Err(Refusal::InvalidCredentials.into());
+        let known = fleet.zip(found).filter(|_| matches);
+        let second = match &known {
+            Some((fleet, found)) => self.judge_second(fleet.no, &found.id, &sign_in.shown)?,
+            None => Judged::Wrong,
+        };
+        if matches!(second, Judged::Missing) {
+            return Err(Refusal::TotpRequired.into());
+        }
+        let (Some((fleet, found)), Some(second)) = (known, second.into_second()) else {
+            return Err(self.count_failure(fleet_no, email, address).await);
         };
         drop(turn);
+        let proof = Proof::Password {
+            operator_id: found.id,
+            password_hash: found.password_hash,
+            second,
+        };
+        self.begin_session(fleet, proof, address, sign_in.user_agent)
+            .await
+    }
+
+    /// Signs in the operator whom the tailnet names.
+    pub async fn sign_in_by_tailnet(
+        &self,
+        fleet_name: Option<&str>,
+        login: String,
+        address: String,
+        user_agent: String,
+    ) -> Result<SignedIn, ServiceError> {
+        self.node.read_point().await?;
+        let fleet = self.fleet_for(fleet_name)?.ok_or(Refusal::NoOperator)?;
+        let proof = Proof::Tailnet { email: login };
+        self.begin_session(fleet, proof, address, user_agent).await
+    }
+
+    /// The fleet of that name; without a name the one that there is, where it is one.
+    pub(super) fn fleet_for(&self, name: Option<&str>) -> Result<Option<Fleet>, ServiceError> {
+        let view = self.view();
+        match name {
+            Some(name) => Ok(fleet::by_name(&view, name)?),
+            None => {
+                let mut fleets = fleet::list(&view, 2)?;
+                Ok(fleets.pop().filter(|_| fleets.is_empty()))
+            }
+        }
+    }
+
+    /// Begins a session for somebody who has shown who they are.
+    pub(super) async fn begin_session(
+        &self,
+        fleet: Fleet,
+        proof: Proof,
+        address: String,
+        user_agent: String,
+    ) -> Result<SignedIn, ServiceError> {
         let token = Zeroizing::new(id::new_secret("ekho_"));
         let command = Command::CreateSession(CreateSession {
             fleet: fleet.no,
-            operator_id: found.id,
-            password_hash: found.password_hash,
+            proof,
             token_hash: self.tokens.hash(&token),
             session_id: id::new_id("ses_"),
             address,
-            user_agent: sign_in.user_agent,
+            user_agent,
         });
         match self.propose(&command).await? {
             Outcome::SessionCreated { expires_ms } => Ok(SignedIn {
@@ -99,6 +149,24 @@ impl Service {
                 expires_ms,
             }),
             outcome => Err(ServiceError::unexpected(&outcome)),
+        }
+    }
+
+    /// Counts a failed try, and says what whoever tried is told.
+    async fn count_failure(
+        &self,
+        fleet: Option<FleetNo>,
+        email: String,
+        address: String,
+    ) -> ServiceError {
+        let failed = Command::LoginFailed(LoginFailed {
+            fleet,
+            email,
+            address,
+        });
+        match self.propose(&failed).await {
+            Ok(_) => Refusal::InvalidCredentials.into(),
+            Err(error) => error,
         }
     }
 
@@ -181,29 +249,45 @@ impl Service {
         current: Zeroizing<String>,
         new: Zeroizing<String>,
     ) -> Result<(), ServiceError> {
-        by.principal.require(Need::Login)?;
-        let operator = &by.principal.operator;
-        let address = by.address().to_string();
-        let fleet = Some(by.principal.fleet);
-        let turn = self.hashing_turn().await?;
-        // Whoever found a session open must not guess the password through it either.
-        self.refuse_locked_out(fleet, &operator.email, &address)?;
-        let matches = verify(current, operator.password_hash.clone()).await?;
-        if !matches {
-            self.propose(&Command::LoginFailed(LoginFailed {
-                fleet,
-                email: operator.email.clone(),
-                address,
-            }))
-            .await?;
-            return Err(Refusal::InvalidCredentials.into());
-        }
-        drop(turn);
+        self.prove_again(by, current, None).await?;
         let request = OperatorRequest::ChangePassword {
-            current_hash: operator.password_hash.clone(),
+            current_hash: by.principal.operator.password_hash.clone(),
             new_hash: self.hash_password(new).await?,
         };
         self.order(by, request).await.map(|_| ())
+    }
+
+    /// Checks the caller's password once more and, where `shown` is given, their second factor if
+    /// they have one: whoever found a session open must neither get further with it nor guess
+    /// through it.
+    pub(super) async fn prove_again(
+        &self,
+        by: &Caller,
+        password: Zeroizing<String>,
+        shown: Option<Shown>,
+    ) -> Result<Option<SecondFactor>, ServiceError> {
+        by.principal.require(Need::Login)?;
+        let (fleet, operator) = (by.principal.fleet, &by.principal.operator);
+        let address = by.address().to_string();
+        let _turn = self.hashing_turn().await?;
+        self.refuse_locked_out(Some(fleet), &operator.email, &address)?;
+        let checked = password_hash(Some(operator));
+        let matches = verify(password, checked).await?;
+        let second = match (matches, &shown) {
+            (false, _) => Judged::Wrong,
+            (true, None) => Judged::NotAsked,
+            (true, Some(shown)) => self.judge_second(fleet, &operator.id, shown)?,
+        };
+        if matches!(second, Judged::Missing) {
+            return Err(Refusal::TotpRequired.into());
+        }
+        match second.into_second() {
+            Some(second) => Ok(second),
+            None => {
+                let email = operator.email.clone();
+                Err(self.count_failure(Some(fleet), email, address).await)
+            }
+        }
     }
 
     /// Makes an API token that acts for the caller, within these scopes.
@@ -241,6 +325,15 @@ impl Service {
             .await
             .map_err(|error| ServiceError::Internal(error.to_string()))?
             .map_err(|error| ServiceError::Internal(error.to_string()))
+    }
+}
+
+/// What a password is checked against.
+fn password_hash(operator: Option<&Operator>) -> String {
+    let hash = operator.map_or("", |operator| operator.password_hash.as_str());
+    match hash {
+        "" => NO_PASSWORD.into(),
+        hash => hash.into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who may do what: roles, scopes, sessions, and tries to sign in.
 
 use ekho::machine::access;
-use ekho::machine::command::{Command, CreateSession, LoginFailed, OperatorRequest};
+use ekho::machine::command::{Command, CreateSession, LoginFailed, OperatorRequest, Proof};
 use ekho::machine::outcome::{Outcome, Refusal};
 use ekho_storage::tables::agent::HoldKind;
 use ekho_storage::tables::event::{self, EventKind};
@@ -22,8 +22,11 @@ fn sign_in(relay: &mut Relay, operator_id: &str, number: u8) -> Outcome {
     let password_hash = found.map_or(String::new(), |operator| operator.password_hash);
     relay.apply(Command::CreateSession(CreateSession {
         fleet: FLEET,
-        operator_id: operator_id.into(),
-        password_hash,
+        proof: Proof::Password {
+            operator_id: operator_id.into(),
+            password_hash,
+            second: None,
+        },
         token_hash: hash(number),
         session_id: format!("ses_{number}"),
         address: ADDRESS.into(),

@@ -1,8 +1,8 @@
 //! Actions that agents propose, and messages that wait for an operator.
 
 use ekho::machine::command::{
-    ActionResult, AgentRequest, Command, CreateSession, NewMessage, OperatorRequest, Propose,
-    Schedule,
+    ActionResult, AgentRequest, Command, CreateSession, NewMessage, OperatorRequest, Proof,
+    Propose, Schedule,
 };
 use ekho::machine::outcome::{Decision, Outcome, Refusal};
 use ekho_storage::tables::approval::{self, Approval, ApprovalStatus, Risk};
@@ -393,8 +393,11 @@ fn second_operator(relay: &mut Relay) -> [u8; 32] {
     let token_hash = [2; 32];
     let signed_in = relay.apply(Command::CreateSession(CreateSession {
         fleet: FLEET,
-        operator_id: "opr_2".into(),
-        password_hash: "$argon2id$second".into(),
+        proof: Proof::Password {
+            operator_id: "opr_2".into(),
+            password_hash: "$argon2id$second".into(),
+            second: None,
+        },
         token_hash,
         session_id: "ses_2".into(),
         address: "::1".into(),

@@ -2,7 +2,7 @@
 
 use ekho::machine::access;
 use ekho::machine::command::{
-    AgentRequest, Auth, Command, CreateSession, NewFleet, OperatorRequest,
+    AgentRequest, Auth, Command, CreateSession, NewFleet, OperatorRequest, Proof,
 };
 use ekho::machine::outcome::{Outcome, Refusal};
 use ekho_storage::tables::event::{self, Actor, EventKind};
@@ -38,8 +38,11 @@ fn licensed(max_fleets: u64) -> Relay {
 fn sign_in(relay: &mut Relay, fleet: u32, name: &str) -> Outcome {
     relay.apply(Command::CreateSession(CreateSession {
         fleet,
-        operator_id: format!("opr_{name}"),
-        password_hash: format!("hash of {name}"),
+        proof: Proof::Password {
+            operator_id: format!("opr_{name}"),
+            password_hash: format!("hash of {name}"),
+            second: None,
+        },
         token_hash: [fleet as u8; 32],
         session_id: format!("ses_{name}"),
         address: "::1".into(),

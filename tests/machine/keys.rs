@@ -183,8 +183,11 @@ fn other(relay: &mut Relay, role: Role, token_hash: [u8; 32]) -> String {
     let made = relay.apply(Command::CreateSession(
         ekho::machine::command::CreateSession {
             fleet: FLEET,
-            operator_id: id.clone(),
-            password_hash: "$argon2id$x".into(),
+            proof: ekho::machine::command::Proof::Password {
+                operator_id: id.clone(),
+                password_hash: "$argon2id$x".into(),
+                second: None,
+            },
             token_hash,
             session_id: format!("ses_{}", token_hash[0]),
             address: "::1".into(),

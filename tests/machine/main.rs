@@ -32,3 +32,5 @@ mod retention;
 mod scheduling;
 mod sending;
 mod steering;
+mod totp;
+mod vouched;

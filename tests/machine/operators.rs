@@ -1,7 +1,7 @@
 //! Set-up, enrolment tokens, sessions, settings, operators; and commands of another release.
 
 use ekho::machine::command::{
-    self, AgentRequest, Command, CreateSession, DecodeError, NewMessage, OperatorRequest,
+    self, AgentRequest, Command, CreateSession, DecodeError, NewMessage, OperatorRequest, Proof,
 };
 use ekho::machine::outcome::{Outcome, Refusal};
 use ekho_storage::tables::event::{self, EventKind};
@@ -19,8 +19,11 @@ const HASH: [u8; 32] = [9; 32];
 fn sign_in(relay: &mut Relay, password_hash: &str) -> Outcome {
     relay.apply(Command::CreateSession(CreateSession {
         fleet: FLEET,
-        operator_id: OPERATOR_ID.into(),
-        password_hash: password_hash.into(),
+        proof: Proof::Password {
+            operator_id: OPERATOR_ID.into(),
+            password_hash: password_hash.into(),
+            second: None,
+        },
         token_hash: HASH,
         session_id: "ses_1".into(),
         address: "127.0.0.1".into(),

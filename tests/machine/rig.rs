@@ -14,7 +14,7 @@ use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::delivery::{self, Delivery, DeliveryState};
 use ekho_storage::tables::event::{self, EventKind};
 use ekho_storage::tables::message::{self, Message, Priority, Recipient};
-use ekho_storage::tables::session::{self, Origin, Session};
+use ekho_storage::tables::session::{self, Method, Origin, Session};
 use ekho_storage::tables::settings::{self, Settings};
 use ekho_storage::tables::{AgentNo, FleetNo};
 use ekho_storage::{State, StateOptions, Txn};
@@ -369,6 +369,7 @@ pub fn grant(txn: &mut Txn) {
         created_ms: START_MS,
         expires_ms: None,
         origin: Origin::Login {
+            method: Method::Password,
             address: "::1".into(),
             user_agent: "test".into(),
         },

@@ -187,6 +187,9 @@ impl Operation<'_> {
         if is_api && writes {
             codes.extend([Code::OutcomeUnknown, Code::DiskFull]);
         }
+        if self.path.starts_with("/v1/operator/") {
+            codes.insert(Code::TailnetRequired);
+        }
         if takes_body || self.asker == Asker::Agent {
             codes.extend([
                 Code::ValidationFailed,

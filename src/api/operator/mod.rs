@@ -16,12 +16,15 @@ mod keys;
 mod license;
 mod list;
 mod messages;
+mod methods;
+mod oidc;
 mod operators;
 mod policies;
 mod session;
 mod settings;
 mod signed_in;
 mod stream;
+mod totp;
 
 use super::openapi::Routes;
 use super::openapi::shapes::Done;
@@ -37,6 +40,9 @@ pub fn router() -> Routes {
         .merge(agents::router())
         .merge(approvals::router())
         .merge(settings::router())
+        .merge(totp::router())
+        .merge(methods::router())
+        .merge(oidc::router())
         .merge(policies::router())
         .merge(dead_letters::router())
         .merge(dead_letter_export::router())

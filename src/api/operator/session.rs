@@ -1,9 +1,7 @@
 //! Sign-in, sign-out, sessions, passwords, API tokens, enrolment tokens.
 
-use std::net::SocketAddr;
-
 use axum::Json;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ekho_storage::tables::operator::{Scope, Scopes};
@@ -16,7 +14,9 @@ use zeroize::Zeroizing;
 
 use super::operators::role;
 use super::signed_in::set_cookie;
+use super::totp::read_shown;
 use super::{Done, Given, SignedIn, done};
+use crate::api::client::Client;
 use crate::api::code::Code;
 use crate::api::fields::Fields;
 use crate::api::openapi::Routes;
@@ -27,7 +27,7 @@ use crate::ingress::password::{MAX_BYTES, MIN_CHARS};
 use crate::machine::command::OperatorRequest;
 use crate::machine::outcome::{Outcome, Refusal};
 use crate::service::ServiceError;
-use crate::service::sessions::SignIn;
+use crate::service::sessions::{SignIn, SignedIn as Begun};
 
 pub fn router() -> Routes {
     Routes::default()
@@ -64,6 +64,12 @@ struct Login {
     email: String,
     #[schema(min_length = 8, max_length = 1024)]
     password: String,
+    /// Of the authenticator, where the account has a second factor.
+    #[schema(min_length = 1, max_length = 6)]
+    totp_code: Option<String>,
+    /// In place of `totp_code`, once.
+    #[schema(min_length = 1, max_length = 64)]
+    recovery_code: Option<String>,
     /// For browsers: the session comes in a cookie, the answer has no token.
     #[schema(default = false)]
     cookie: Option<bool>,
@@ -71,7 +77,7 @@ struct Login {
 
 /// A session began.
 #[derive(Serialize, ToSchema)]
-struct SignedInView {
+pub struct SignedInView {
     fleet_id: String,
     expires_at: Iso,
     /// The bearer token; left out where a cookie was asked for.
@@ -92,11 +98,11 @@ struct SignedInView {
         headers(("set-cookie" = Option<String>, description = "The session, where it was asked for as a cookie.")),
     )),
     security(()),
-    extensions(("x-codes" = json!([Code::InvalidCredentials, Code::LockedOut]))),
+    extensions(("x-codes" = json!([Code::InvalidCredentials, Code::LockedOut, Code::TotpRequired]))),
 )]
 async fn login(
     State(app): State<App>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    client: Client,
     headers: HeaderMap,
     given: Given,
 ) -> Result<Response, ApiError> {
@@ -105,26 +111,33 @@ async fn login(
     let fleet_name = fields.text("fleet_name", 255);
     let email = fields.text("email", 255);
     let password = read_password(&mut fields, "password");
+    let shown = read_shown(&mut fields);
     fields.finish()?;
     let sign_in = SignIn {
         fleet_name,
         email,
         password,
-        address: peer.ip().to_string(),
+        shown,
+        address: client.address.to_string(),
         user_agent: user_agent(&headers),
     };
     let signed_in = app.service.sign_in(sign_in).await.map_err(wrong_password)?;
+    Ok(begun(&app, &signed_in, in_cookie))
+}
+
+/// The answer to who signed in: a token, or for a browser a cookie.
+pub fn begun(app: &App, signed_in: &Begun, in_cookie: bool) -> Response {
     let answer = Json(SignedInView {
-        fleet_id: signed_in.fleet_id,
+        fleet_id: signed_in.fleet_id.clone(),
         expires_at: Iso(signed_in.expires_ms),
         token: (!in_cookie).then(|| signed_in.token.to_string()),
     });
     if !in_cookie {
-        return Ok(answer.into_response());
+        return answer.into_response();
     }
     let seconds = signed_in.expires_ms.saturating_sub(now_ms()) / 1000;
     let cookie = set_cookie(&app.service.base_url, Some((&signed_in.token, seconds)));
-    Ok(([(header::SET_COOKIE, cookie)], answer).into_response())
+    ([(header::SET_COOKIE, cookie)], answer).into_response()
 }
 
 /// A password that is to be checked or set.
@@ -137,7 +150,7 @@ pub fn read_password(fields: &mut Fields<'_>, name: &str) -> Zeroizing<String> {
 }
 
 /// The refusal has the words of the agent API, where an agent is refused.
-fn wrong_password(error: ServiceError) -> ApiError {
+pub fn wrong_password(error: ServiceError) -> ApiError {
     match error {
         ServiceError::Refused(Refusal::InvalidCredentials) => {
             ApiError::new(Code::InvalidCredentials, "invalid credentials")
@@ -147,7 +160,7 @@ fn wrong_password(error: ServiceError) -> ApiError {
 }
 
 /// What the program calls itself, shortened: shown to whom the session belongs.
-fn user_agent(headers: &HeaderMap) -> String {
+pub fn user_agent(headers: &HeaderMap) -> String {
     let name = headers
         .get(header::USER_AGENT)
         .and_then(|value| value.to_str().ok());
@@ -207,7 +220,12 @@ pub struct SessionView {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum About {
     /// Somebody signed in.
-    Login { address: String, user_agent: String },
+    Login {
+        /// password, oidc or tailnet.
+        method: &'static str,
+        address: String,
+        user_agent: String,
+    },
     /// A program has a token.
     ApiToken {
         name: String,
@@ -250,9 +268,11 @@ pub async fn sessions_of(
 fn session_view(session: &Session, current: bool) -> SessionView {
     let about = match &session.origin {
         Origin::Login {
+            method,
             address,
             user_agent,
         } => About::Login {
+            method: method.as_str(),
             address: address.clone(),
             user_agent: user_agent.clone(),
         },

@@ -20,6 +20,8 @@ use crate::service::operators::Caller;
 
 /// The cookie that holds a browser's session.
 const COOKIE: &str = "ekho_session";
+/// Longest bearer token that is looked at.
+const TOKEN_BYTES_MAX: usize = 255;
 
 /// A browser sends its cookie with requests that other sites make it send. This header they cannot
 /// make it send: it needs the relay's leave (CORS), which is never given.
@@ -47,12 +49,10 @@ impl FromRequestParts<App> for SignedIn {
         let token = match bearer(&parts.headers) {
             Some(token) => token,
             None => {
-                let token = cookie(&parts.headers).ok_or(ServiceError::NotSignedIn)?;
-                if !reads && !parts.headers.contains_key(&CSRF_HEADER) {
-                    return Err(ApiError::new(
-                        Code::Csrf,
-                        "a request with a cookie that changes something needs the header x-ekho-csrf",
-                    ));
+                let found = cookie(&parts.headers, COOKIE, TOKEN_BYTES_MAX);
+                let token = found.ok_or(ServiceError::NotSignedIn)?;
+                if !reads {
+                    require_csrf_header(&parts.headers)?;
                 }
                 token
             }
@@ -70,6 +70,17 @@ impl FromRequestParts<App> for SignedIn {
     }
 }
 
+/// Refuses what another site may have made a browser send.
+pub fn require_csrf_header(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.contains_key(&CSRF_HEADER) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::Csrf,
+        "what a browser sends by itself and changes something needs the header x-ekho-csrf",
+    ))
+}
+
 /// A token in `Authorization`. A header that is there and no bearer token is not passed over.
 fn bearer(headers: &HeaderMap) -> Option<String> {
     let header = headers.get(header::AUTHORIZATION)?;
@@ -77,29 +88,37 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
         .to_str()
         .ok()
         .and_then(|text| text.split_once(' '))
-        .filter(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer") && token.len() <= 255)
+        .filter(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("bearer") && token.len() <= TOKEN_BYTES_MAX
+        })
         .map(|(_, token)| token.trim().to_string());
     Some(token.unwrap_or_default())
 }
 
-fn cookie(headers: &HeaderMap) -> Option<String> {
+/// The value of a cookie, where it is there and not longer than it can be.
+pub fn cookie(headers: &HeaderMap, wanted: &str, max_bytes: usize) -> Option<String> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, value)| *name == COOKIE && (1..=255).contains(&value.len()))
+        .find(|(name, value)| *name == wanted && (1..=max_bytes).contains(&value.len()))
         .map(|(_, value)| value.to_string())
+}
+
+/// What keeps a cookie off plain HTTP, where the relay is not reached over it.
+pub fn secure(base_url: &str) -> &'static str {
+    match base_url.starts_with("https:") {
+        true => "; Secure",
+        false => "",
+    }
 }
 
 /// The cookie that begins a browser's session, or with no token ends it. Scripts cannot read it,
 /// other sites cannot have it sent, and over HTTPS it never travels in the open.
 pub fn set_cookie(base_url: &str, token: Option<(&str, u64)>) -> String {
-    let secure = match base_url.starts_with("https:") {
-        true => "; Secure",
-        false => "",
-    };
+    let secure = secure(base_url);
     let (value, max_age_seconds) = token.unwrap_or_default();
     format!(
         "{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={max_age_seconds}{secure}"

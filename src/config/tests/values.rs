@@ -1,5 +1,7 @@
 //! What single settings come to.
 
+use ekho_storage::tables::operator::Role;
+
 use super::*;
 
 #[test]
@@ -106,5 +108,84 @@ fn base_url_follows_the_listener() -> Test {
         &[("EKHO_BASE_URL", "https://relay.example.org/ekho/")],
     )?;
     assert_eq!(config.base_url, "https://relay.example.org/ekho");
+    Ok(())
+}
+
+#[test]
+fn an_openid_provider_is_named_whole() -> Test {
+    let dir = tempfile::tempdir()?;
+    assert!(load(dir.path(), &[])?.oidc.is_none());
+    let basic = [
+        ("EKHO_OIDC_ISSUER", "https://id.example.org/realms/a"),
+        ("EKHO_OIDC_CLIENT_ID", "ekho"),
+    ];
+    let oidc = load(dir.path(), &basic)?.oidc.ok_or("no provider")?;
+    assert_eq!(oidc.issuer, "https://id.example.org/realms/a");
+    assert_eq!(
+        (oidc.scopes.as_str(), oidc.claim.as_str()),
+        ("openid email", "email")
+    );
+    assert!(oidc.default_role.is_none() && oidc.roles.is_empty());
+
+    let more = [
+        basic[0],
+        basic[1],
+        ("EKHO_OIDC_CLIENT_SECRET", "hush-hush"),
+        ("EKHO_OIDC_ROLES", "owner=admins, viewer = all of us"),
+        ("EKHO_OIDC_DEFAULT_ROLE", "operator"),
+    ];
+    let config = load(dir.path(), &more)?;
+    assert!(!format!("{config:?}").contains("hush"));
+    let oidc = config.oidc.ok_or("no provider")?;
+    assert_eq!(oidc.default_role, Some(Role::Operator));
+    let roles = vec![
+        (Role::Owner, "admins".to_string()),
+        (Role::Viewer, "all of us".to_string()),
+    ];
+    assert_eq!(oidc.roles, roles);
+
+    for bad in [
+        vec![basic[0]],
+        vec![basic[1]],
+        vec![("EKHO_OIDC_ISSUER", "http://id.example.org"), basic[1]],
+        vec![("EKHO_OIDC_ISSUER", "https://id.example.org?x=1"), basic[1]],
+        vec![("EKHO_OIDC_ISSUER", "https://a:b@id.example.org"), basic[1]],
+        vec![basic[0], basic[1], ("EKHO_OIDC_ROLES", "king=admins")],
+        vec![basic[0], basic[1], ("EKHO_OIDC_ROLES", "owner=")],
+        vec![basic[0], basic[1], ("EKHO_OIDC_DEFAULT_ROLE", "king")],
+    ] {
+        assert!(!problems(load(dir.path(), &bad)).is_empty(), "{bad:?}");
+    }
+    let on_this_machine = [("EKHO_OIDC_ISSUER", "http://127.0.0.1:3000"), basic[1]];
+    assert!(load(dir.path(), &on_this_machine)?.oidc.is_some());
+    Ok(())
+}
+
+#[test]
+fn a_tailnet_counts_through_a_proxy_only() -> Test {
+    let dir = tempfile::tempdir()?;
+    let config = load(
+        dir.path(),
+        &[
+            ("EKHO_TRUSTED_PROXIES", "127.0.0.1, fd00::/8"),
+            ("EKHO_OPERATOR_REQUIRE_TAILNET", "1"),
+            ("EKHO_OPERATOR_TAILNET_USER", "Ada@Example.org,bob@github"),
+        ],
+    )?;
+    assert!(config.tailnet.is_required && !config.tailnet.signs_in);
+    assert_eq!(config.tailnet.users, ["ada@example.org", "bob@github"]);
+    assert_eq!(
+        shown(&config, "EKHO_TRUSTED_PROXIES").as_deref(),
+        Some("127.0.0.1/32,fd00::/8")
+    );
+    for bad in [
+        ("EKHO_TRUSTED_PROXIES", "localhost"),
+        ("EKHO_TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("EKHO_OPERATOR_REQUIRE_TAILNET", "1"),
+        ("EKHO_OPERATOR_TAILNET_LOGIN", "1"),
+        ("EKHO_OPERATOR_TAILNET_USER", "ada,,bob"),
+    ] {
+        assert_eq!(problems(load(dir.path(), &[bad])).len(), 1, "{bad:?}");
+    }
     Ok(())
 }

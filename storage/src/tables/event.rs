@@ -147,6 +147,10 @@ kinds! {
     HookDeleted = "hook.deleted",
     HookSecretRotated = "hook.secret_rotated",
     HookDeliveryFailed = "hook.delivery_failed",
+    OperatorTotpBegun = "operator.totp_begun",
+    OperatorTotpEnabled = "operator.totp_enabled",
+    OperatorTotpDisabled = "operator.totp_disabled",
+    OperatorTotpReset = "operator.totp_reset",
 }
 
 impl EventKind {

@@ -35,6 +35,7 @@ pub mod settings;
 pub mod signing_key;
 pub mod system;
 pub mod token;
+pub mod totp;
 
 /// A fleet's number, first part of every key of its data.
 pub type FleetNo = u32;
@@ -67,6 +68,7 @@ pub(crate) mod registry {
     pub const POLICY_VERSION: u8 = 23;
     pub const AGENT_ORDER: u8 = 24;
     pub const AGENT_NAME_PART: u8 = 25;
+    pub const TOTP: u8 = 30;
     pub const FLEET_ARCHIVED: u8 = 40;
     pub const OPERATOR_KEY: u8 = 50;
     pub const AGENT_KEY: u8 = 51;

@@ -28,8 +28,10 @@ record!(Session, "session");
 /// How a session came to be.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Origin {
-    /// Somebody signed in with a password.
+    /// Somebody signed in.
     Login {
+        /// How they proved who they are.
+        method: Method,
         /// The address it came from.
         address: String,
         /// The program that was used, as it named itself.
@@ -42,6 +44,28 @@ pub enum Origin {
         /// The most it may do; never more than its operator may.
         scopes: Scopes,
     },
+}
+
+/// How somebody proved who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Method {
+    /// With a password, and a second factor where they have one.
+    Password,
+    /// An OpenID provider vouched for them.
+    Oidc,
+    /// The tailnet that their request came through.
+    Tailnet,
+}
+
+impl Method {
+    /// The word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Password => "password",
+            Method::Oidc => "oidc",
+            Method::Tailnet => "tailnet",
+        }
+    }
 }
 
 fn key(token_hash: &[u8; 32]) -> Key {

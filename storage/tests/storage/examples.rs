@@ -24,11 +24,12 @@ use ekho_storage::tables::policy::{Action, Conditions, Draft, Policy};
 use ekho_storage::tables::rate::RateWindow;
 use ekho_storage::tables::rollup::{AgentTotals, Pair, Totals};
 use ekho_storage::tables::room::Room;
-use ekho_storage::tables::session::{Origin, Session};
+use ekho_storage::tables::session::{Method, Origin, Session};
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::signing_key::{AgentKey, Endorsement, KeyOwner, OperatorKey, RevokedKey};
 use ekho_storage::tables::system::System;
 use ekho_storage::tables::token::EnrollmentToken;
+use ekho_storage::tables::totp::Totp;
 
 use crate::golden::{Entry, entry};
 
@@ -113,6 +114,7 @@ pub fn all() -> Vec<Entry> {
         entry(1, vec![room()]),
         entry(1, policies()),
         entry(1, sessions()),
+        entry(1, totps()),
         entry(
             1,
             vec![Failures {
@@ -640,6 +642,7 @@ fn sessions() -> Vec<Session> {
         created_ms: NOW_MS,
         expires_ms: Some(NOW_MS + 43_200_000),
         origin: Origin::Login {
+            method: Method::Password,
             address: "192.0.2.1".into(),
             user_agent: "curl/8".into(),
         },
@@ -653,7 +656,33 @@ fn sessions() -> Vec<Session> {
         },
         ..login.clone()
     };
-    vec![login, api_token]
+    let by = |method| Session {
+        origin: Origin::Login {
+            method,
+            address: "192.0.2.1".into(),
+            user_agent: "curl/8".into(),
+        },
+        ..login.clone()
+    };
+    let (oidc, tailnet) = (by(Method::Oidc), by(Method::Tailnet));
+    vec![login, api_token, oidc, tailnet]
+}
+
+fn totps() -> Vec<Totp> {
+    let begun = Totp {
+        secret_id: "otp_1".into(),
+        sealed_secret: vec![1, 0xab, 0xcd],
+        confirmed_ms: None,
+        last_step: 0,
+        recovery_hashes: vec![],
+    };
+    let confirmed = Totp {
+        confirmed_ms: Some(NOW_MS),
+        last_step: 59_833_333,
+        recovery_hashes: vec![[0xaa; 32], [0xbb; 32]],
+        ..begun.clone()
+    };
+    vec![begun, confirmed]
 }
 
 fn systems() -> Vec<System> {

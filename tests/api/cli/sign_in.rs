@@ -7,10 +7,16 @@ use std::process::{Output, Stdio};
 use serde_json::{Value, json};
 
 use super::{Shell, all, done, out, refused};
+use crate::operators::totp::{PASSWORD, Person};
 use crate::support::{Relay, shared};
 
 /// `ekho login` with a session file of its own.
 fn login(relay: &Relay, file: &str, email: &str, password: &str) -> Output {
+    login_with(relay, file, email, password, &[])
+}
+
+/// The same with more arguments.
+fn login_with(relay: &Relay, file: &str, email: &str, password: &str, more: &[&str]) -> Output {
     use std::io::Write;
     let args = [
         "login",
@@ -21,6 +27,7 @@ fn login(relay: &Relay, file: &str, email: &str, password: &str) -> Output {
         "--password-stdin",
     ];
     let mut command = relay.command(args);
+    command.args(more);
     command.env("EKHO_SESSION_FILE", relay.dir().join(file));
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -28,6 +35,24 @@ fn login(relay: &Relay, file: &str, email: &str, password: &str) -> Output {
     stdin.write_all(format!("{password}\n").as_bytes()).unwrap();
     drop(stdin);
     child.wait_with_output().unwrap()
+}
+
+#[tokio::test]
+async fn a_login_takes_a_code_where_there_is_a_second_factor() {
+    let relay = shared().await;
+    let person = Person::enabled(&relay).await;
+    let file = "second-factor/session.json";
+    let with = |more: &[&str]| login_with(&relay, file, &person.email, PASSWORD, more);
+    let said = refused(&with(&[]), 1);
+    assert!(
+        said.contains("401 totp_required") && said.contains("ekho login"),
+        "{said}"
+    );
+    let said = refused(&with(&["--totp-code", &person.code(-1)]), 1);
+    assert!(said.contains("401 invalid_credentials"), "{said}");
+    done(with(&["--totp-code", &person.code(0)]));
+    done(with(&["--recovery-code", &person.recovery_codes[0]]));
+    refused(&with(&["--totp-code", "1", "--recovery-code", "2"]), 2);
 }
 
 #[tokio::test]

@@ -258,6 +258,7 @@ const OPERATOR_API: &[Probe] = &[
         r#"{"role":"owner"}"#,
     ),
     operator("DELETE", "/v1/operator/operators/{operator}", ""),
+    operator("DELETE", "/v1/operator/operators/{operator}/totp", ""),
     operator("GET", "/v1/operator/operators/{operator}/sessions", ""),
     operator(
         "DELETE",
