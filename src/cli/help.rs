@@ -23,6 +23,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "hooks",
             "audit",
             "settings",
+            "analytics",
             "fleets",
             "license",
         ],

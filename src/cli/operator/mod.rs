@@ -3,6 +3,7 @@
 //! `--json`.
 
 mod agents;
+mod analytics;
 mod approvals;
 mod conversations;
 mod dead_letters;
@@ -44,6 +45,7 @@ pub(super) enum OperatorCommand {
     Operators(operators::OperatorsArgs),
     Settings(settings::SettingsArgs),
     Fleets(fleets::FleetsArgs),
+    Analytics(analytics::AnalyticsArgs),
     Keys(keys::KeysArgs),
 }
 
@@ -61,6 +63,7 @@ pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
         OperatorCommand::Operators(args) => operators::run(args).await,
         OperatorCommand::Settings(args) => settings::run(args).await,
         OperatorCommand::Fleets(args) => fleets::run(args).await,
+        OperatorCommand::Analytics(args) => analytics::run(args).await,
         OperatorCommand::Keys(args) => keys::run(args).await,
     }
 }

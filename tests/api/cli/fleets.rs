@@ -1,9 +1,9 @@
-//! `ekho fleets`, and `ekho license` on a running relay
+//! `ekho fleets`, `ekho analytics`, and `ekho license` on a running relay
 
 use serde_json::json;
 
 use super::{Shell, all, done, first_column, out, refused};
-use crate::support::{Relay, Vendor, pro_claims};
+use crate::support::{Relay, Vendor, direct, pro_claims};
 
 #[tokio::test]
 async fn fleets_are_made_renamed_archived_and_restored() {
@@ -53,6 +53,35 @@ async fn fleets_are_made_renamed_archived_and_restored() {
     assert!(shown["fleet"]["archived_at"].is_string(), "{shown}");
     let restored = shell.says(&["fleets", "restore", "office"]);
     assert_eq!(restored.trim(), "office is in use again");
+}
+
+#[tokio::test]
+async fn analytics_are_shown_and_exported() {
+    let relay = Relay::builder().pro().start().await;
+    let operator = relay.operator().await;
+    let shell = Shell::new(&relay, &operator);
+    let [alice, bob] = relay.agents(["alice", "bob"]).await;
+    alice.send(&direct(&bob.id, "hello")).await;
+    let counts = shell.json(&["analytics", "throughput", "--step", "3600"]);
+    assert_eq!(counts["total"]["accepted"], 1);
+    let table = shell.says(&["analytics", "agents", "--last", "2h"]);
+    assert!(
+        table.contains("alice") && first_column(&table).contains(&alice.id.as_str()),
+        "{table}"
+    );
+    let table = shell.says(&["analytics", "pairs", "--sender", &alice.id]);
+    assert!(table.contains(&bob.id), "{table}");
+    let csv = shell.says(&["analytics", "pairs", "--csv"]);
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    assert!(
+        csv.starts_with("failed,from,messages,recipient_agent_id,sender_agent_id"),
+        "{csv}"
+    );
+    let none = shell.says(&["analytics", "pairs", "--recipient", &alice.id, "--csv"]);
+    assert_eq!(none.trim(), "nothing happened in this time");
+    let wrong = shell.fails(&["analytics", "throughput", "--step", "7"], 1);
+    assert!(wrong.contains("step"), "{wrong}");
+    shell.fails(&["analytics", "agents", "--last", "0s"], 2);
 }
 
 #[tokio::test]
