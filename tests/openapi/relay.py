@@ -1,5 +1,6 @@
 """A relay of the built binary in a directory of its own, and those who ask it."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -88,6 +89,26 @@ class Relay:
     def credentials(self):
         with open(os.path.join(self.environment["EKHO_DATA_DIR"], "credentials.json")) as file:
             return json.load(file)
+
+
+class SigningKey:
+    """An Ed25519 key of openssl's."""
+
+    def __init__(self, directory):
+        self.private = os.path.join(directory, f"{uuid.uuid4()}.pem")
+        self.openssl("genpkey", "-algorithm", "ed25519", "-out", self.private)
+        public = self.openssl("pkey", "-in", self.private, "-pubout", "-outform", "DER")
+        self.public = base64.b64encode(public).decode()
+
+    def openssl(self, *args):
+        return subprocess.run(["openssl", *args], check=True, capture_output=True).stdout
+
+    def sign(self, *lines):
+        statement = self.private + ".statement"
+        with open(statement, "w") as file:
+            file.write("\n".join(lines))
+        signed = self.openssl("pkeyutl", "-sign", "-inkey", self.private, "-rawin", "-in", statement)
+        return base64.b64encode(signed).decode()
 
 
 class Operator(requests.auth.AuthBase):

@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from relay import Operator
+from relay import Operator, SigningKey
 
 CHECKS = [
     not_a_server_error,
@@ -81,6 +81,7 @@ class Tour:
         self.policies(*agents)
         self.hooks()
         self.dead_letters(*agents)
+        self.keys(*agents)
         self.what_happened(*agents)
         self.steering(*agents)
         self.analytics(*agents)
@@ -126,7 +127,8 @@ class Tour:
         visit("enroll", body=new | {"hostname": "here", "capabilities": ["write"]})
         first, second, third = (operator.enrol(name) for name in ["first", "second", "third"])
         visit("heartbeat", first, body={"status": "healthy", "metrics": {"load": 1}})
-        visit("register_identity_key", first, body={"public_key": "a key"})
+        own = SigningKey(self.relay.directory.name).public
+        self.known["keys"] = visit("register_identity_key", first, body={"public_key": own})["key_id"]
         visit("rotate_credentials", third, body={"overlap_seconds": 600})
         return first, second, third
 
@@ -220,6 +222,30 @@ class Tour:
             visit("export_dead_letters", operator)
             done = visit(f"{order}_dead_letters", operator, body={"all": True})
             assert done[count] > 0, done
+
+    def keys(self, first, second, third):
+        operator, visit, form = self.operator, self.visit, "ekho-operator-key-v1"
+        me = visit("me", operator)["operator_id"]
+        root, other = (SigningKey(self.relay.directory.name) for _ in range(2))
+
+        def register(key, is_root):
+            proof = key.sign(form, "register", operator.fleet_id, me, key.public)
+            new = {"name": "mine", "public_key": key.public, "proof": proof, "root": is_root}
+            return visit("register_key", operator, 201, body=new)["key_id"]
+
+        by, endorsed = register(root, True), register(other, False)
+        signature = root.sign(form, "endorse", operator.fleet_id, by, endorsed, other.public)
+        vouched = {"endorsed_by_key_id": by, "signature": signature}
+        visit("endorse_key", operator, path={"id": endorsed}, body=vouched)
+        visit("list_keys", operator)
+        visit("get_key", operator, path={"id": endorsed})
+        operator.enrol("fifth")
+        visit("list_agent_keys", operator, path={"id": first.id})
+        of_agent = {"id": first.id, "key": self.known["keys"]}
+        visit("revoke_agent_key", operator, path=of_agent, body={"reason": "tour"})
+        visit("revoke_key", operator, path={"id": endorsed}, body={"reason": "tour"})
+        visit("list_revoked_keys", operator)
+        self.known["keys"] = by
 
     def what_happened(self, first, second, third):
         operator, visit = self.operator, self.visit
