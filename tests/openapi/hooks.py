@@ -20,11 +20,11 @@ OPERATOR = Operator(STATE["url"], STATE["fleet_name"], STATE["email"], STATE["pa
 AGENT = Agent(STATE["url"], STATE["agent_id"], STATE["secret"])
 OWN_ID = OPERATOR.call("GET", "/v1/operator/me")["operator_id"]
 SETTINGS = OPERATOR.call("GET", "/v1/operator/settings")
-# What would end those who ask, for ever or for a while.
-PROTECTED = {OWN_ID, AGENT.id, OPERATOR.fleet_id}
 OPEN = {"/v1/operator/login", "/v1/enroll"}
 # Ids of what is there, by the part of the path before them.
 KNOWN = STATE["known"]
+# What must not end: those who ask, and a key that only whoever has its private half can make again.
+PROTECTED = {OWN_ID, AGENT.id, OPERATOR.fleet_id, KNOWN["keys"]}
 # Longest that a poll may wait here.
 WAIT_SECONDS = 1
 
@@ -66,6 +66,11 @@ def new_session_of_operator():
     return path | {"session": operator.call("GET", "/v1/operator/me")["session"]["id"]}
 
 
+def new_hook():
+    new = {"name": str(uuid.uuid4()), "url": "http://127.0.0.1:9/", "events": ["overview"], "enabled": False}
+    return {"id": OPERATOR.call("POST", "/v1/operator/hooks", new)["hook_id"]}
+
+
 def new_token():
     return {"id": OPERATOR.call("POST", "/v1/operator/tokens", {"name": "to go", "scopes": ["read"]})["id"]}
 
@@ -81,6 +86,7 @@ FRESH = {
     "DELETE /v1/operator/license": new_license,
     "DELETE /v1/operator/operators/{id}": lambda: new_operator()[0],
     "DELETE /v1/operator/operators/{id}/sessions/{session}": new_session_of_operator,
+    "DELETE /v1/operator/hooks/{id}": new_hook,
     "DELETE /v1/operator/policies/{id}": new_policy,
     "DELETE /v1/operator/sessions/{id}": new_token,
     "POST /v1/operator/agents/{id}/revoke": lambda: {"id": OPERATOR.enrol("to go").id},
@@ -139,5 +145,9 @@ def after_call(context, case, response):
         AGENT.secret = response.json()["secret"]
     if label == "PUT /v1/operator/settings" and response.status_code == 200:
         OPERATOR.call("PUT", "/v1/operator/settings", SETTINGS)
+    if label in ("POST /v1/operator/hooks", "PUT /v1/operator/hooks/{id}") and response.status_code < 300:
+        # It would keep every message waiting for somebody who does not listen.
+        hook = answer.get("hook_id") or answer["hook"]["id"]
+        OPERATOR.call("PUT", f"/v1/operator/hooks/{hook}", {"enabled": False, "timeout_ms": 50})
     if code == "not_signed_in":
         OPERATOR.sign_in()
