@@ -13,9 +13,7 @@ pub(super) fn table(columns: Columns<'_>, rows: &[Value]) -> String {
         let cells = columns.iter().map(|(_, place)| cell(place, at(row, place)));
         cells.collect()
     };
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = new_table();
     table.set_header(columns.iter().map(|(title, _)| title.to_uppercase()));
     for row in rows {
         table.add_row(cells(row));
@@ -35,9 +33,7 @@ pub(super) fn line(columns: Columns<'_>, row: &Value) -> String {
 
 /// The fields of a thing, one a line, its id first; inner things as JSON.
 pub(super) fn fields(thing: &Value) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
+    let mut table = new_table();
     let id = thing.get("id").map(|id| ("id", id));
     let others = thing.as_object().into_iter().flatten();
     let others = others.map(|(name, value)| (name.as_str(), value));
@@ -51,6 +47,18 @@ pub(super) fn fields(thing: &Value) -> String {
         first.set_constraint(ColumnConstraint::ContentWidth);
     }
     trimmed(&table)
+}
+
+/// Columns narrower than this are of no use; some terminals say that they have none.
+const NARROW: u16 = 40;
+
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if table.width().is_none_or(|width| width >= NARROW) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    table
 }
 
 /// Without the blanks that fill up lines.

@@ -380,6 +380,28 @@ fn read_file(path: &Path) -> Result<Value, CliError> {
     }
 }
 
+/// What a preview says, in a sentence.
+fn verdict(answer: &Value) -> String {
+    let mut text = match (answer["allowed"].as_bool(), answer["outcome"].as_str()) {
+        (Some(true), Some("allow") | None) => "allowed".to_string(),
+        (Some(true), Some(action)) => format!("allowed, with {action}"),
+        _ => "denied".into(),
+    };
+    match answer["decided_by"]["name"].as_str() {
+        Some(name) => text.push_str(&format!(", by {name:?}")),
+        None => text.push_str(", as no policy matches"),
+    }
+    if let Some(name) = answer["dry_run"]["name"].as_str() {
+        text.push_str(&format!("; {name:?}, a dry run, would decide otherwise"));
+    }
+    let tags = answer["tags"].as_array().into_iter().flatten();
+    let tags: Vec<&str> = tags.filter_map(Value::as_str).collect();
+    if !tags.is_empty() {
+        text.push_str(&format!("; tagged {}", tags.join(", ")));
+    }
+    show::clean(&text)
+}
+
 async fn preview(relay: &Relay, args: PreviewArgs) -> Result<(), CliError> {
     let question = match &args.file {
         Some(path) => read_file(path)?,
@@ -395,15 +417,7 @@ async fn preview(relay: &Relay, args: PreviewArgs) -> Result<(), CliError> {
     if relay.is_json() {
         return relay.done(&answer, "");
     }
-    let verdict = match answer["allowed"].as_bool() {
-        Some(true) => "allowed",
-        _ => "denied",
-    };
-    let by = match answer["decided_by"]["name"].as_str() {
-        Some(name) => format!("by {:?}", show::clean(name)),
-        None => "as no policy matches".into(),
-    };
-    print(&format!("{verdict}, {by}"))?;
+    print(&verdict(&answer))?;
     let rows = answer["policies"].as_array().map(Vec::as_slice);
     let columns: Columns<'_> = &[
         ("id", "id"),

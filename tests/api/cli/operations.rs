@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use regex::{Captures, Regex};
 use serde_json::json;
 
-use crate::support::{Agent, Relay, direct};
+use crate::support::{Agent, HookServer, Relay, direct};
 
 const HEAD: &str = "\
 # Steering a fleet from a shell
@@ -85,6 +85,7 @@ struct Stable {
     iso: Regex,
     short: Regex,
     hash: Regex,
+    latency: Regex,
     public_key: Regex,
     request: Regex,
 }
@@ -98,6 +99,7 @@ impl Stable {
             iso: Regex::new(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").unwrap(),
             short: Regex::new(r"\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ").unwrap(),
             public_key: Regex::new(r"MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=").unwrap(),
+            latency: Regex::new(r"after \d+ ms").unwrap(),
             hash: Regex::new(r"\b[0-9a-f]{64}\b").unwrap(),
             request: Regex::new(r"\breq_[0-9a-f]+").unwrap(),
         }
@@ -121,6 +123,7 @@ impl Stable {
             });
             format!("{prefix}_{:0width$}", place + 1, width = digits.len())
         });
+        let text = self.latency.replace_all(&text, "after 2 ms");
         let text = self.hash.replace_all(&text, "3f1c…");
         let text = self.public_key.replace_all(&text, "MCowBQYDK2VwAyEA…");
         let text = self.iso.replace_all(&text, "2026-01-31T12:00:00.000Z");
@@ -142,7 +145,8 @@ fn page_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")
 }
 
-#[tokio::test]
+/// On several threads: the hook answers while a command is waited for.
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_operations_is_what_the_commands_print() {
     let relay = Relay::builder().pro().start().await;
     let page = write_page(&relay).await;
@@ -195,6 +199,7 @@ async fn write_page(relay: &Relay) -> String {
     policies(page, &writer, &reviewer).await;
     approvals(page, &writer).await;
     dead_letters(page, &writer, &reviewer).await;
+    hooks(page).await;
     keys(page);
     fleets(page);
     settings_and_audit(page);
@@ -332,6 +337,30 @@ async fn dead_letters(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) 
     page.text("`redrive --all` and `purge --all` take the filters of `list`. What cannot be taken back wants a word more where there is no terminal to ask in:");
     page.run_to("ekho dead-letters purge --all --reason 'cannot read'", 2);
     page.run("ekho dead-letters purge --all --reason 'cannot read' --yes");
+}
+
+async fn hooks(page: &mut Session<'_>) {
+    page.title("Hooks");
+    page.text("A hook is a program that is asked before a message is accepted, or told what happened, over signed HTTP requests. Its secret is shown once, alone on standard output.");
+    let hook = HookServer::start().await;
+    let url = hook
+        .url
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_string();
+    page.stable.replaced.push((url, "127.0.0.1:4100"));
+    page.run(&format!(
+        "ekho hooks add --name scanner --hook-url {} --event before_message > scanner.secret",
+        hook.url
+    ));
+    let list = page.run("ekho hooks list");
+    let id = word(&list, "hook_");
+    page.run(&format!("ekho hooks test {id}"));
+    page.run(&format!(
+        "ekho hooks edit {id} --on-failure open --timeout-ms 500"
+    ));
+    page.run(&format!("ekho hooks disable {id}"));
+    page.run(&format!("ekho hooks remove {id} --yes"));
 }
 
 fn keys(page: &mut Session<'_>) {
