@@ -3,7 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ekho_storage::tables::TimeMs;
-use jiff::Timestamp;
+use jiff::tz::TimeZoneDatabase;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -33,6 +34,26 @@ impl Serialize for Iso {
     }
 }
 
+/// For how long ahead the offsets of a time zone are worked out.
+const OFFSETS_YEARS: i64 = 30;
+
+/// Offsets from UTC of a time zone in seconds, each with the time from which it holds; none where
+/// there is no such zone. What this program knows of zones counts, not what the machine knows.
+pub fn offsets(time_zone: &str) -> Option<Vec<(TimeMs, i32)>> {
+    let zone = TimeZoneDatabase::bundled().get(time_zone).ok()?;
+    let now = Timestamp::from_millisecond(i64::try_from(now_ms()).ok()?).ok()?;
+    let until = now + SignedDuration::from_hours(24 * 366 * OFFSETS_YEARS);
+    let mut offsets = vec![(0, zone.to_offset(now).seconds())];
+    let changes = zone
+        .following(now)
+        .take_while(|change| change.timestamp() < until);
+    for change in changes {
+        let from_ms = u64::try_from(change.timestamp().as_millisecond()).ok()?;
+        offsets.push((from_ms, change.offset().seconds()));
+    }
+    Some(offsets)
+}
+
 /// Reads an ISO 8601 time with an offset, as JavaScript's and Python's serialisers write it.
 pub fn parse_iso(text: &str) -> Option<TimeMs> {
     let at: Timestamp = text.parse().ok()?;
@@ -53,6 +74,20 @@ mod tests {
             Iso(1_795_404_960_007).to_string(),
             "2026-11-23T03:36:00.007Z"
         );
+    }
+
+    #[test]
+    fn zones_change_their_offset_when_summer_begins() {
+        let offsets = offsets("Europe/Berlin").unwrap_or_default();
+        assert!(offsets.len() > 50, "{}", offsets.len());
+        assert!(
+            offsets
+                .iter()
+                .all(|(_, seconds)| [3600, 7200].contains(seconds))
+        );
+        assert!(offsets.is_sorted());
+        assert_eq!(super::offsets("UTC").map(|offsets| offsets.len()), Some(1));
+        assert_eq!(super::offsets("Mars/Olympus"), None);
     }
 
     #[test]

@@ -183,6 +183,7 @@ impl Relay {
             heartbeats: Heartbeats::default(),
             sealer,
             tokens: TokenHasher::new(secrets.session.as_bytes()),
+            rules: Default::default(),
             progress: Progress::default(),
             license: Configured::resolve(&config.license, now_ms()),
             extensions: Hooks::new(extensions, Arc::clone(&metrics)),

@@ -105,11 +105,14 @@ impl<M: Machine> Node<M> {
     /// Where the node stands.
     pub fn status(&self) -> NodeStatus {
         let inner = &self.inner;
+        // What leadership is announced from, so that who heard of it sees no older state here.
+        let receiver = inner.raft.server_metrics();
+        let server = receiver.borrow_watched().clone();
         let receiver = inner.raft.metrics();
         let metrics = receiver.borrow_watched();
         let index = |log_id: &Option<crate::types::LogId>| log_id.map(|log_id| log_id.index);
-        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-        let members = metrics
+        let voters: Vec<u64> = server.membership_config.voter_ids().collect();
+        let members = server
             .membership_config
             .nodes()
             .map(|(node_id, peer)| Member {
@@ -120,9 +123,9 @@ impl<M: Machine> Node<M> {
             .collect();
         NodeStatus {
             node_id: metrics.id,
-            role: role(metrics.state),
-            term: metrics.current_term,
-            leader: metrics.current_leader,
+            role: role(server.state),
+            term: server.vote.leader_id.term,
+            leader: server.current_leader,
             last_log_index: metrics.last_log_index,
             committed_index: index(&metrics.local_committed),
             applied_index: *inner.applied.index.borrow(),

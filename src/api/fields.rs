@@ -163,6 +163,14 @@ impl<'a> Fields<'a> {
         Some(text.into_owned())
     }
 
+    /// A text of at most `max_bytes` bytes that must be there and may be empty.
+    pub fn text_or_empty(&mut self, name: &str, max_bytes: usize) -> String {
+        match self.raw(name).is_some_and(|raw| raw.get() == "\"\"") {
+            true => String::new(),
+            false => self.text(name, max_bytes),
+        }
+    }
+
     /// One of the given words; `default` where it is absent, required where there is none.
     pub fn choice<T: Copy>(
         &mut self,
@@ -298,6 +306,26 @@ impl<'a> Fields<'a> {
         &mut self,
         name: &str,
         max_items: usize,
+        read: impl FnMut(&mut Fields<'a>, &'a str) -> T,
+    ) -> Vec<T> {
+        self.items(name, 1, max_items, read)
+    }
+
+    /// A list of at most `max_items` objects, each read by `read`.
+    pub fn list_or_empty<T>(
+        &mut self,
+        name: &str,
+        max_items: usize,
+        read: impl FnMut(&mut Fields<'a>, &'a str) -> T,
+    ) -> Vec<T> {
+        self.items(name, 0, max_items, read)
+    }
+
+    fn items<T>(
+        &mut self,
+        name: &str,
+        min_items: usize,
+        max_items: usize,
         mut read: impl FnMut(&mut Fields<'a>, &'a str) -> T,
     ) -> Vec<T> {
         if !self.has(name) {
@@ -307,8 +335,8 @@ impl<'a> Fields<'a> {
         let Some(items): Option<Vec<&'a RawValue>> = self.typed(name, "a list of objects") else {
             return Vec::new();
         };
-        if items.is_empty() || items.len() > max_items {
-            self.wrong(name, format!("1 to {max_items} items"));
+        if !(min_items..=max_items).contains(&items.len()) {
+            self.wrong(name, format!("{min_items} to {max_items} items"));
             return Vec::new();
         }
         let mut values = Vec::with_capacity(items.len());

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use ekho_storage::tables::approval::Risk;
 use ekho_storage::tables::operator::Role;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
@@ -43,6 +44,32 @@ pub(super) fn numbers(
                 range.end()
             )
         })
+}
+
+/// Risks separated by commas, each once; `none` for none.
+pub(super) fn risks(text: &str) -> Result<Vec<Risk>, String> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    let risk = |part: &str| {
+        Risk::ALL
+            .into_iter()
+            .find(|risk| risk.as_str() == part.trim())
+    };
+    let mut risks: Vec<Risk> = text
+        .split(',')
+        .map(risk)
+        .collect::<Option<_>>()
+        .unwrap_or_default();
+    let given = risks.len();
+    risks.sort_unstable();
+    risks.dedup();
+    if risks.is_empty() || risks.len() < given {
+        return Err(
+            "none, or some of low, medium, high, critical, separated by commas, is allowed".into(),
+        );
+    }
+    Ok(risks)
 }
 
 /// Yes or no.

@@ -5,6 +5,7 @@
 
 use std::ops::RangeInclusive;
 
+use ekho_storage::tables::approval::Risk;
 use ekho_storage::tables::settings::Settings;
 
 use super::entry::Scope;
@@ -113,6 +114,12 @@ pub(super) fn load(loader: &mut Loader) -> Settings {
         1..=DAY_SECONDS,
         "how long failed sign-ins count, and how long too many of them keep everybody out",
     );
+    seconds(
+        "EKHO_APPROVAL_TTL_SECONDS",
+        &mut settings.approval_ttl_ms,
+        1..=YEAR_SECONDS,
+        "how long a proposed action waits for an operator",
+    );
 
     let mut count = |variable, field: &mut u64, range, about| {
         *field = number(
@@ -167,6 +174,33 @@ pub(super) fn load(loader: &mut Loader) -> Settings {
         &mut settings.max_agents,
         1..=10_000_000,
         "most agents of a fleet",
+    );
+
+    let mut risks = |variable, field: &mut Vec<Risk>, about| {
+        let spec = Spec {
+            variable,
+            scope: Scope::Setup,
+            about,
+        };
+        let show = |risks: &Vec<Risk>| match risks.is_empty() {
+            true => "none".to_string(),
+            false => risks
+                .iter()
+                .map(|risk| risk.as_str())
+                .collect::<Vec<_>>()
+                .join(","),
+        };
+        *field = loader.value(spec, field.clone(), parse::risks, show);
+    };
+    risks(
+        "EKHO_APPROVAL_RISKS",
+        &mut settings.approval_risks,
+        "risks of proposed actions that wait for an operator",
+    );
+    risks(
+        "EKHO_APPROVAL_TWO_PERSON_RISKS",
+        &mut settings.approval_two_person_risks,
+        "risks for which two operators must say yes",
     );
 
     let spec = Spec {

@@ -99,7 +99,8 @@ impl OperatorRequest {
             | OperatorRequest::RevokeAgentKey { .. }
             | OperatorRequest::Hold { .. }
             | OperatorRequest::Resume { .. }
-            | OperatorRequest::Revoke { .. } => Need::Scope(Scope::Agents),
+            | OperatorRequest::Revoke { .. }
+            | OperatorRequest::SetLabels { .. } => Need::Scope(Scope::Agents),
             OperatorRequest::DecideApproval { .. } => Need::Scope(Scope::Approvals),
             OperatorRequest::Redrive { .. }
             | OperatorRequest::Purge { .. }
@@ -108,6 +109,7 @@ impl OperatorRequest {
             | OperatorRequest::Redirect { .. } => Need::Scope(Scope::Messages),
             OperatorRequest::PutPolicy { .. }
             | OperatorRequest::DeletePolicy { .. }
+            | OperatorRequest::ImportPolicies { .. }
             | OperatorRequest::RollBackPolicy { .. } => Need::Scope(Scope::Policies),
             OperatorRequest::ChangeSettings { .. } | OperatorRequest::InstallLicense(_) => {
                 Need::Scope(Scope::Settings)

@@ -67,8 +67,7 @@ pub(crate) fn propose(
         first_yes: None,
         removed_ms: 0,
     };
-    approval::put(apply.txn, agent.fleet, &approval);
-    apply.count(agent.fleet, Counter::ApprovalsPending, 1)?;
+    ask(apply, agent.fleet, &approval)?;
     let actor = Actor::Agent(agent.no);
     apply.record_with(
         agent.fleet,
@@ -79,6 +78,19 @@ pub(crate) fn propose(
         String::new(),
     )?;
     Ok(Outcome::Proposed(Decision::PendingApproval))
+}
+
+/// Writes an approval that waits from now on.
+pub(crate) fn ask(
+    apply: &mut Apply<'_>,
+    fleet: FleetNo,
+    approval: &Approval,
+) -> Result<(), StorageError> {
+    if approval::put(apply.txn, fleet, approval)? {
+        apply.count(fleet, Counter::Approvals, 1)?;
+        apply.count(fleet, Counter::ApprovalsPending, 1)?;
+    }
+    Ok(())
 }
 
 /// The agent reports what came of an approved action.
@@ -114,7 +126,7 @@ pub(crate) fn result(
         ActionResult::Failed => ApprovalStatus::Failed,
     };
     approval.output = output;
-    approval::put(apply.txn, agent.fleet, &approval);
+    approval::put(apply.txn, agent.fleet, &approval)?;
     apply.record_with(
         agent.fleet,
         EventKind::ApprovalResult,
@@ -156,12 +168,12 @@ pub(crate) fn approval_due(
         return Ok(());
     };
     if approval.status != ApprovalStatus::Pending {
-        approval::delete(apply.txn, fleet, uuid);
-        return Ok(());
+        approval::delete(apply.txn, fleet, &approval);
+        return apply.count(fleet, Counter::Approvals, -1);
     }
     resolve(apply, fleet, &mut approval)?;
     approval.status = ApprovalStatus::Expired;
-    approval::put(apply.txn, fleet, &approval);
+    approval::put(apply.txn, fleet, &approval)?;
     apply.record_with(
         fleet,
         EventKind::ApprovalExpired,
@@ -239,7 +251,7 @@ pub(crate) fn decide(
     approval.status = status;
     approval.resolved_by = Some(operator_id.into());
     approval.reason = reason.clone();
-    approval::put(apply.txn, fleet, &approval);
+    approval::put(apply.txn, fleet, &approval)?;
     let reason = reason.unwrap_or_default();
     apply.record_with(
         fleet,
@@ -266,7 +278,7 @@ fn first_yes(
     reason: Option<String>,
 ) -> Result<Outcome, StorageError> {
     approval.first_yes = Some(operator_id.into());
-    approval::put(apply.txn, fleet, &approval);
+    approval::put(apply.txn, fleet, &approval)?;
     apply.record_with(
         fleet,
         EventKind::ApprovalFirstApproved,

@@ -10,6 +10,7 @@ use ekho_storage::tables::event::{Actor, EventKind, Resource};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, fleet, token};
 
+use super::access::Principal;
 use super::apply::{Apply, payload};
 use super::command::Enroll;
 use super::keys;
@@ -50,6 +51,7 @@ pub(crate) fn enroll(apply: &mut Apply<'_>, enroll: Enroll) -> Result<Outcome, S
         runtime: enroll.runtime,
         hostname: enroll.hostname,
         capabilities: enroll.capabilities,
+        labels: Vec::new(),
         created_ms: apply.now(),
         credentials: vec![Credential {
             id: 1,
@@ -196,18 +198,46 @@ pub(crate) fn auto_quarantine(
     let live = agent::live(apply.txn, agent.fleet, agent.no)?;
     agent.auto_hold = Some(why);
     apply.put_agent(agent, &live)?;
-    let reason = match why {
-        AutoHold::HeartbeatTimeout => "heartbeat_timeout",
-        AutoHold::RateLimitAbuse => "rate_limit_abuse",
-    };
     apply.record_with(
         agent.fleet,
         EventKind::AgentAutoQuarantined,
         Actor::System,
         Resource::Agent(agent.no),
         None,
-        payload(&[("reason", reason)]),
+        payload(&[("reason", why.as_str())]),
     )
+}
+
+/// Sets what operators call an agent, in place of what they called it before.
+pub(crate) fn label(
+    apply: &mut Apply<'_>,
+    by: &Principal,
+    agent_id: &str,
+    mut labels: Vec<String>,
+) -> Result<Outcome, StorageError> {
+    let Some(mut agent) = apply.live_agent(by.fleet, agent_id)? else {
+        return Ok(Outcome::Refused(Refusal::NotFound));
+    };
+    labels.sort_unstable();
+    labels.dedup();
+    if agent.labels == labels {
+        return Ok(Outcome::Done);
+    }
+    let payload = serde_json::json!({ "before": agent.labels, "after": labels }).to_string();
+    agent.labels = labels;
+    let live = agent::live(apply.txn, agent.fleet, agent.no)?;
+    apply.put_agent(&agent, &live)?;
+    let actor = Actor::Operator(by.operator.id.clone());
+    let resource = Resource::Agent(agent.no);
+    apply.record_with(
+        by.fleet,
+        EventKind::AgentLabelled,
+        actor,
+        resource,
+        None,
+        payload,
+    )?;
+    Ok(Outcome::Done)
 }
 
 /// What an operator decided about an agent.

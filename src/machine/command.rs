@@ -666,6 +666,22 @@ pub enum OperatorRequest {
         /// Public id.
         operator_id: String,
     },
+    /// Make a set of policies hold, all or nothing.
+    ImportPolicies {
+        /// Public ids and what they say; those that do not exist yet are made.
+        policies: Vec<(String, Draft)>,
+        /// Whether all other policies are removed.
+        delete_others: bool,
+        /// Only say what would be done.
+        dry_run: bool,
+    },
+    /// Set what operators call an agent.
+    SetLabels {
+        /// The agent.
+        agent_id: String,
+        /// All its labels.
+        labels: Vec<String>,
+    },
 }
 
 /// Encodes a value of the log, version byte first.

@@ -339,7 +339,7 @@ pub(crate) fn close_approval(
     {
         resolve(apply, fleet, &mut stored)?;
         stored.status = status;
-        approval::put(apply.txn, fleet, &stored);
+        approval::put(apply.txn, fleet, &stored)?;
     }
     Ok(())
 }

@@ -140,7 +140,7 @@ fn redirect_one(
     let Some(mut stored) = message::get(apply.txn, fleet, uuid)? else {
         return Ok(false);
     };
-    let denied = policy::denies(apply, fleet, &stored, &to.id)?;
+    let denied = policy::denies(apply, fleet, &stored, to)?;
     if !is_queued(&slot) || stored.sender == to.no || denied {
         return Ok(false);
     }

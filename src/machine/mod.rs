@@ -35,7 +35,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ekho_raft::{ApplyError, Machine, Stamp};
-use ekho_storage::tables::policy::Policy;
 use ekho_storage::tables::settings::{self, Settings};
 use ekho_storage::tables::system::{self, System};
 use ekho_storage::tables::{AgentNo, FleetNo};
@@ -44,6 +43,7 @@ use ekho_storage::{StorageError, Txn};
 use apply::Apply;
 use command::{AgentRequest, Auth, Command};
 use outcome::{Outcome, Refusal};
+use policy::{RuleCache, Rules};
 
 pub use fleet::FLEETS_MAX;
 pub use message::REDIRECTED_AT_ONCE;
@@ -63,8 +63,10 @@ pub struct Effects {
     /// The system row and the settings as this batch left them, so that each command of a batch
     /// need not decode them again.
     hot: Option<(System, Settings)>,
-    /// The policies of the fleet last asked about, in their order.
-    policies: Option<(FleetNo, Arc<[Policy]>)>,
+    /// The policies of the fleet last asked about.
+    rules: Option<(FleetNo, Arc<Rules>)>,
+    /// Where those that other batches asked about are.
+    rule_cache: Arc<RuleCache>,
 }
 
 /// Receives what follows a batch. Called on the apply thread; must not block.
@@ -82,12 +84,16 @@ pub trait Sink: Send + Sync + 'static {
 /// Ekho's state machine.
 pub struct RelayMachine<S> {
     sink: S,
+    rule_cache: Arc<RuleCache>,
 }
 
 impl<S: Sink> RelayMachine<S> {
     /// A machine that reports to `sink` what follows each batch.
     pub fn new(sink: S) -> Self {
-        RelayMachine { sink }
+        RelayMachine {
+            sink,
+            rule_cache: Arc::default(),
+        }
     }
 }
 
@@ -103,6 +109,10 @@ impl<S: Sink> Machine for RelayMachine<S> {
     ) -> Result<Bytes, ApplyError> {
         let command: Command =
             command::decode(command).map_err(|error| ApplyError::new(error.to_string()))?;
+        if effects.hot.is_none() {
+            // The first command of its batch.
+            effects.rule_cache = Arc::clone(&self.rule_cache);
+        }
         apply_command(txn, at.now_ms, command, effects)
             .map(|outcome| command::encode(&outcome))
             .map_err(|error| ApplyError::new(error.to_string()))

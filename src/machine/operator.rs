@@ -209,6 +209,14 @@ pub(crate) fn order(
             sealed_secret,
             overlap_ms,
         } => hook::rotate(apply, &by, &hook_id, sealed_secret, overlap_ms),
+        OperatorRequest::ImportPolicies {
+            policies,
+            delete_others,
+            dry_run,
+        } => policy::import(apply, &by, policies, delete_others, dry_run),
+        OperatorRequest::SetLabels { agent_id, labels } => {
+            agent::label(apply, &by, &agent_id, labels)
+        }
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {
             policy::roll_back(apply, &by, policy_id, version)

@@ -77,6 +77,8 @@ pub enum Outcome {
     },
     /// Keys were revoked; ids of others that are not trusted any more because of it.
     KeysRevoked(Vec<String>),
+    /// A set of policies holds.
+    PoliciesImported(Imported),
     /// An approval's status after an operator spoke about it.
     Decided(ApprovalStatus),
     /// A tick was done; whether more is due.
@@ -86,6 +88,19 @@ pub enum Outcome {
         /// More is due at the same time.
         more: bool,
     },
+}
+
+/// How many policies an import changed, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Imported {
+    /// Made.
+    pub created: u32,
+    /// Given a new version.
+    pub updated: u32,
+    /// As they were before.
+    pub unchanged: u32,
+    /// Removed.
+    pub deleted: u32,
 }
 
 /// An accepted message.

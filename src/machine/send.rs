@@ -2,7 +2,7 @@
 
 use ekho_storage::StorageError;
 use ekho_storage::tables::agent::{self, Agent, AutoHold};
-use ekho_storage::tables::approval::{self, Approval, ApprovalStatus, Risk};
+use ekho_storage::tables::approval::{Approval, ApprovalStatus, Risk};
 use ekho_storage::tables::counter::Counter;
 use ekho_storage::tables::delivery;
 use ekho_storage::tables::due::{self, Due};
@@ -17,12 +17,12 @@ use ekho_storage::tables::{AgentNo, FleetNo, conversation};
 
 use super::access::Principal;
 use super::agent::auto_quarantine;
-use super::apply::Apply;
+use super::apply::{Apply, payload};
 use super::command::{NewMessage, Schedule};
 use super::delivery::{close_approval, make};
 use super::hook;
 use super::outcome::{HeldStatus, Outcome, RateState, Refusal, Sent};
-use super::policy;
+use super::policy::{self, Permitted};
 
 /// Ids of rooms begin like this; a conversation under such an id belongs to the room.
 pub const ROOM_PREFIX: &str = "room_";
@@ -70,8 +70,8 @@ fn send_one(
         Ok(recipients) => recipients,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let recipients = match policy::permitted(apply, sender, &new, recipients)? {
-        Ok(recipients) => recipients,
+    let permitted = match policy::permitted(apply, sender, &new, recipients)? {
+        Ok(permitted) => permitted,
         Err(refusal) => return Ok(Err(refusal)),
     };
     if let Some(refusal) = hook::refused(apply, sender, &new)? {
@@ -83,8 +83,7 @@ fn send_one(
         return Ok(Err(refusal));
     }
     use_up(apply, sender, &rate);
-    let author = Author::Agent(sender);
-    accept(apply, author, new, recipients).map(Ok)
+    accept(apply, Author::Agent(sender), new, permitted).map(Ok)
 }
 
 /// Counts one message in the sender's window.
@@ -151,7 +150,7 @@ pub(crate) fn send_for_operator(
     let result = match repeated(apply, author, &new)? {
         Some(result) => result,
         None => match recipients(apply, author, &new)? {
-            Ok(recipients) => Ok(accept(apply, author, new, recipients)?),
+            Ok(recipients) => Ok(accept(apply, author, new, Permitted::all(recipients))?),
             Err(refusal) => Err(refusal),
         },
     };
@@ -190,8 +189,14 @@ fn accept(
     apply: &mut Apply<'_>,
     author: Author<'_>,
     new: NewMessage,
-    recipients: Vec<AgentNo>,
+    permitted: Permitted,
 ) -> Result<Sent, StorageError> {
+    let recipients = permitted.recipients;
+    let must_wait = new.requires_approval || permitted.approval_for.is_some();
+    let mut tags = new.tags;
+    tags.extend(permitted.tags);
+    tags.sort_unstable();
+    tags.dedup();
     let now = apply.now();
     let fleet = author.fleet();
     let deliver_at_ms = match new.schedule {
@@ -210,16 +215,16 @@ fn accept(
         recipient: new.recipient,
         message_type: new.message_type,
         priority: new.priority,
-        approval: new.requires_approval.then_some(new.approval),
+        approval: must_wait.then_some(new.approval),
         metadata: new.judged.metadata.or(new.metadata),
-        tags: new.tags,
+        tags,
         conversation_id: new.conversation_id,
         correlation_id: new.correlation_id,
         envelope: new.envelope,
         created_ms: now,
         deliver_at_ms,
         deadline_ms,
-        state: if new.requires_approval {
+        state: if must_wait {
             MessageState::PendingApproval
         } else {
             MessageState::Open
@@ -236,7 +241,7 @@ fn accept(
     }
     let mut places: Vec<(AgentNo, u64)> = Vec::with_capacity(recipients.len());
     for recipient in recipients {
-        let place = make(apply, fleet, recipient, &stored, new.requires_approval)?;
+        let place = make(apply, fleet, recipient, &stored, must_wait)?;
         conversation::put_participant(apply.txn, fleet, &stored.conversation_id, recipient)?;
         places.push((recipient, place));
     }
@@ -257,8 +262,15 @@ fn accept(
         author.actor(),
         Resource::Message(stored.uuid),
     )?;
-    if let (true, Author::Agent(sender)) = (new.requires_approval, author) {
-        request_approval(apply, sender, &stored, new.approval)?;
+    policy::count(apply, fleet, stored.sender, permitted.counted)?;
+    for (why, to) in permitted.redirected {
+        let delivery = Resource::Delivery(stored.uuid, to);
+        let kind = EventKind::MessageRedirected;
+        apply.record_with(fleet, kind, Actor::System, delivery, None, why)?;
+    }
+    if let (true, Author::Agent(sender)) = (must_wait, author) {
+        let policy = permitted.approval_for.as_deref();
+        request_approval(apply, sender, &stored, new.approval, policy)?;
     }
     if places.is_empty() {
         // A broadcast in a fleet of one, or a room of one: accepted, and over at once.
@@ -428,7 +440,12 @@ fn request_approval(
     sender: &Agent,
     message: &Message,
     uuid: u128,
+    policy: Option<&str>,
 ) -> Result<(), StorageError> {
+    let payload = match policy {
+        Some(name) => payload(&[("policy", name)]),
+        None => "{}".into(),
+    };
     let approval = Approval {
         uuid,
         agent: sender.no,
@@ -436,7 +453,7 @@ fn request_approval(
         action_type: "message".into(),
         summary: format!("{} message waits for approval", message.message_type),
         risk: Risk::High,
-        payload: "{}".into(),
+        payload,
         status: ApprovalStatus::Pending,
         message: Some(message.uuid),
         requested_ms: apply.now(),
@@ -448,8 +465,7 @@ fn request_approval(
         first_yes: None,
         removed_ms: 0,
     };
-    approval::put(apply.txn, sender.fleet, &approval);
-    apply.count(sender.fleet, Counter::ApprovalsPending, 1)?;
+    super::action::ask(apply, sender.fleet, &approval)?;
     apply.record(
         sender.fleet,
         EventKind::ApprovalRequested,

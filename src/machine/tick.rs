@@ -109,6 +109,24 @@ fn handle(apply: &mut Apply<'_>, due_ms: u64, entry: &Due) -> Result<(), Storage
             }
             Ok(())
         }
+        Due::PairRate {
+            fleet,
+            policy,
+            sender,
+            recipient,
+        } => {
+            let pair = rate::Pair {
+                fleet: *fleet,
+                policy,
+                sender: *sender,
+                recipient: *recipient,
+            };
+            // A later window that was begun has an entry of its own.
+            if rate::pair(apply.txn, &pair)?.start_ms < due_ms {
+                rate::delete_pair(apply.txn, &pair);
+            }
+            Ok(())
+        }
         Due::Notice {
             fleet,
             agent,

@@ -1,7 +1,9 @@
 //! Approvals as operators see them.
 
-use ekho_storage::tables::approval::{self, Approval};
-use ekho_storage::tables::{FleetNo, agent};
+use ekho_storage::Place;
+use ekho_storage::tables::approval::{self, Approval, ApprovalStatus, Order, Risk};
+use ekho_storage::tables::counter::{self, Counter};
+use ekho_storage::tables::{FleetNo, TimeMs, agent};
 
 use super::page::{Page, fill};
 use super::{Service, ServiceError};
@@ -15,22 +17,74 @@ pub struct Asked {
     pub agent_id: String,
 }
 
+/// Which approvals, in which order.
+pub struct Wanted<'a> {
+    /// Where they stand.
+    pub status: Option<ApprovalStatus>,
+    /// How risky.
+    pub risk: Option<Risk>,
+    /// Part of the summary or the kind of action, in lower case.
+    pub search: Option<&'a str>,
+    /// Not asked before this time.
+    pub from_ms: Option<TimeMs>,
+    /// Nor after this one.
+    pub to_ms: Option<TimeMs>,
+    /// In this order.
+    pub order: Order,
+    /// Backwards.
+    pub descending: bool,
+}
+
+impl Wanted<'_> {
+    fn admits(&self, approval: &Approval) -> bool {
+        let asked_ms = approval.requested_ms;
+        self.status.is_none_or(|status| approval.status == status)
+            && self.risk.is_none_or(|risk| approval.risk == risk)
+            && self.from_ms.is_none_or(|from_ms| asked_ms >= from_ms)
+            && self.to_ms.is_none_or(|to_ms| asked_ms <= to_ms)
+            && self.search.is_none_or(|text| {
+                approval.summary.to_lowercase().contains(text)
+                    || approval.action_type.to_lowercase().contains(text)
+            })
+    }
+
+    /// The counter that counts just these.
+    fn counter(&self) -> Option<Counter> {
+        let others = self.risk.is_some()
+            || self.search.is_some()
+            || self.from_ms.is_some()
+            || self.to_ms.is_some();
+        match self.status {
+            _ if others => None,
+            None => Some(Counter::Approvals),
+            Some(ApprovalStatus::Pending) => Some(Counter::ApprovalsPending),
+            Some(_) => None,
+        }
+    }
+}
+
 impl Service {
-    /// Approvals asked before this one that are wanted, newest first.
+    /// Approvals that are wanted, behind a place; and how many there are in all, where that is
+    /// known.
     pub async fn approvals(
         &self,
         fleet: FleetNo,
-        before: u128,
+        wanted: &Wanted<'_>,
+        from: Option<Place>,
         limit: usize,
-        wanted: impl Fn(&Approval) -> bool,
-    ) -> Result<Page<Asked, u128>, ServiceError> {
+    ) -> Result<(Page<Asked, Option<Place>>, Option<u64>), ServiceError> {
         let view = self.operator_view().await?;
-        let read = |before, wants| {
-            let rows = approval::list_rev(&view, fleet, before, wants)?;
-            Ok(rows.into_iter().map(|one| (one.uuid, one)).collect())
+        let read = |from: &Option<Place>, wants| {
+            let by = (wanted.order, wanted.status);
+            let from = from.as_deref();
+            let rows = approval::list(&view, fleet, by, wanted.descending, from, wants)?;
+            Ok(rows
+                .into_iter()
+                .map(|(place, row)| (Some(place), row))
+                .collect())
         };
-        fill(before, limit, read, |_, approval| {
-            if !wanted(&approval) {
+        let page = fill(from, limit, read, |_, approval| {
+            if !wanted.admits(&approval) {
                 return Ok(None);
             }
             let found = agent::get(&view, fleet, approval.agent)?;
@@ -38,7 +92,12 @@ impl Service {
                 approval,
                 agent_id: found.map(|agent| agent.id).unwrap_or_default(),
             }))
-        })
+        })?;
+        let total = match wanted.counter() {
+            Some(counter) => Some(counter::get(&view, fleet, counter)?),
+            None => None,
+        };
+        Ok((page, total))
     }
 
     /// One approval.

@@ -47,18 +47,21 @@ impl Order {
 }
 
 impl Service {
-    /// Dead letters with a number below `before` that are wanted, newest first, and how many there
-    /// are in all.
+    /// Dead letters behind a number that are wanted, and how many there are in all.
     pub async fn dead_letters(
         &self,
         fleet: FleetNo,
-        before: u64,
+        (from, descending): (Option<u64>, bool),
         limit: usize,
         wanted: impl Fn(&Shown) -> bool,
-    ) -> Result<(Page<Shown, u64>, u64), ServiceError> {
+    ) -> Result<(Page<Shown, Option<u64>>, u64), ServiceError> {
         let view = self.operator_view().await?;
-        let read = |before, wants| Ok(dead_letter::list_rev(&view, fleet, before, wants)?);
-        let page = fill(before, limit, read, |number, letter| {
+        let read = |from: &Option<u64>, wants| {
+            let rows = dead_letter::list(&view, fleet, descending, *from, wants)?;
+            let row = |(number, letter)| (Some(number), (number, letter));
+            Ok(rows.into_iter().map(row).collect())
+        };
+        let page = fill(from, limit, read, |_, (number, letter)| {
             let shown = self.shown(&view, fleet, number, letter)?;
             Ok(shown.filter(|shown| wanted(shown)))
         })?;
@@ -129,17 +132,19 @@ impl Service {
         order: Order,
         wanted: impl Fn(&Shown) -> bool,
     ) -> Result<u64, ServiceError> {
-        let mut before = u64::MAX;
+        let mut from = None;
         let mut count = 0;
         loop {
             let fleet = by.principal.fleet;
-            let (page, _) = self.dead_letters(fleet, before, STEP, &wanted).await?;
+            let (page, _) = self
+                .dead_letters(fleet, (from, true), STEP, &wanted)
+                .await?;
             let numbers: Vec<u64> = page.rows.iter().map(|shown| shown.number).collect();
             if !numbers.is_empty() {
                 count += self.order_dead_letters(by, order, numbers).await?;
             }
             match page.next {
-                Some(next) => before = next,
+                Some(next) => from = next,
                 None => return Ok(count),
             }
         }

@@ -135,27 +135,32 @@ impl Service {
         Ok(tags)
     }
 
-    /// Events below this number that have all of these tags and are wanted, newest first.
+    /// Events behind this number that have all of these tags and are wanted; and how many there are
+    /// of any kind.
     pub async fn events(
         &self,
         fleet: FleetNo,
         tags: &[Tag],
-        before: u64,
+        (from, descending): (Option<u64>, bool),
         limit: usize,
         wanted: impl Fn(&PublicEvent) -> bool,
-    ) -> Result<Page<PublicEvent, u64>, ServiceError> {
+    ) -> Result<(Page<PublicEvent, u64>, u64), ServiceError> {
         let view = self.operator_view().await?;
         if !tags.is_empty() {
             self.worked_out(fleet).await?;
         }
-        let read = |before, wants| newest(&view, fleet, tags, before, wants);
-        fill(before, limit, read, |_, stored| {
+        let from = from.unwrap_or(if descending { u64::MAX } else { 0 });
+        let read = |from: &u64, wants| rows(&view, fleet, tags, (*from, descending), wants);
+        let page = fill(from, limit, read, |_, stored| {
             let Some(stored) = stored else {
                 return Ok(None);
             };
             let event = public(&view, fleet, &stored)?;
             Ok(wanted(&event).then_some(event))
-        })
+        })?;
+        let (removed, _) = event::anchor(&view, fleet)?;
+        let total = sequence::last(&view, fleet, Sequence::Event)?.saturating_sub(removed);
+        Ok((page, total))
     }
 
     /// What operators look at first: counters, and the newest of everything.
@@ -208,21 +213,29 @@ impl Service {
     }
 }
 
-/// Events below a number, newest first; with tags, those that have the first one, without those
-/// that lack another.
-fn newest(
+/// Events behind a number; with tags, those that have the first one, without those that lack
+/// another.
+fn rows(
     view: &View,
     fleet: FleetNo,
     tags: &[Tag],
-    before: u64,
+    (from, descending): (u64, bool),
     wants: usize,
 ) -> Result<Vec<(u64, Option<Stored>)>, ServiceError> {
+    let next = from.saturating_add(1);
     let Some((first, others)) = tags.split_first() else {
-        let rows = event::stored_rev(view, fleet, before, wants)?;
+        let rows = match descending {
+            true => event::stored_rev(view, fleet, from, wants)?,
+            false => event::list(view, fleet, next, wants)?,
+        };
         return Ok(rows.into_iter().map(|row| (row.seq, Some(row))).collect());
     };
+    let seqs = match descending {
+        true => derived::tagged_rev(view, fleet, first, from, wants)?,
+        false => derived::tagged(view, fleet, first, next, wants)?,
+    };
     let mut found = Vec::new();
-    for seq in derived::tagged_rev(view, fleet, first, before, wants)? {
+    for seq in seqs {
         let mut all = true;
         for tag in others {
             all = all && derived::has_tag(view, fleet, tag, seq)?;

@@ -49,6 +49,7 @@ use crate::license::Configured;
 use crate::machine::RelayMachine;
 use crate::machine::command::{self, AgentRequest, Auth, Command};
 use crate::machine::outcome::{Outcome, Refusal};
+use crate::machine::policy::RuleCache;
 use crate::metrics::Metrics;
 
 pub use error::ServiceError;
@@ -74,6 +75,8 @@ pub struct Service {
     pub sealer: Sealer,
     /// Hashes tokens.
     pub tokens: TokenHasher,
+    /// Policies made ready to be asked.
+    pub rules: RuleCache,
     /// How far the audit log was worked out.
     pub progress: Progress,
     /// The licence that this node is configured with.

@@ -17,24 +17,26 @@ pub struct Page<T, C> {
 
 /// Reads rows from `from` on, chunk by chunk, until `limit` of them were wanted or enough were
 /// looked at. `read` returns up to so many rows behind a place; `take` says what becomes of one.
-pub fn fill<R, T, C: Copy>(
+pub fn fill<R, T, C: Clone>(
     from: C,
     limit: usize,
-    read: impl Fn(C, usize) -> Result<Vec<(C, R)>, ServiceError>,
-    mut take: impl FnMut(C, R) -> Result<Option<T>, ServiceError>,
+    read: impl Fn(&C, usize) -> Result<Vec<(C, R)>, ServiceError>,
+    mut take: impl FnMut(&C, R) -> Result<Option<T>, ServiceError>,
 ) -> Result<Page<T, C>, ServiceError> {
     let mut rows = Vec::new();
-    let mut last_wanted = from;
+    let mut last_wanted = from.clone();
     let mut place = from;
     let mut looked_at = 0;
     while looked_at < SCANNED {
         let wants = (limit + 1).clamp(CHUNK, SCANNED - looked_at + CHUNK);
-        let chunk = read(place, wants)?;
+        let chunk = read(&place, wants)?;
         let is_last = chunk.len() < wants;
         looked_at += chunk.len();
         for (at, row) in chunk {
             place = at;
-            let Some(row) = take(at, row)? else { continue };
+            let Some(row) = take(&place, row)? else {
+                continue;
+            };
             if rows.len() == limit {
                 // One more than fits: there is a next page, behind the last one that did.
                 return Ok(Page {
@@ -42,7 +44,7 @@ pub fn fill<R, T, C: Copy>(
                     next: Some(last_wanted),
                 });
             }
-            last_wanted = at;
+            last_wanted = place.clone();
             rows.push(row);
         }
         if is_last {
@@ -63,11 +65,11 @@ mod tests {
     fn all(count: u64, limit: usize, wanted: impl Fn(u64) -> bool) -> (Vec<u64>, usize) {
         let (mut from, mut found, mut pages) = (0, Vec::new(), 0);
         loop {
-            let read = |from: u64, wants| {
-                let rows = (from + 1..=count).take(wants).map(|n| (n, n));
+            let read = |from: &u64, wants| {
+                let rows = (*from + 1..=count).take(wants).map(|n| (n, n));
                 Ok(rows.collect::<Vec<_>>())
             };
-            let page = fill(from, limit, read, |_, n| Ok(wanted(n).then_some(n)));
+            let page = fill(from, limit, read, |_, n: u64| Ok(wanted(n).then_some(n)));
             let Ok(page) = page else {
                 panic!("nothing fails here")
             };

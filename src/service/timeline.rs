@@ -50,9 +50,9 @@ impl Service {
         let view = self.operator_view().await?;
         self.worked_out(fleet).await?;
         let Some(text) = search else {
-            let read = |before, wants| {
+            let read = |before: &u64, wants| {
                 let mut rows = Vec::new();
-                for id in derived::conversations_rev(&view, fleet, before, wants)? {
+                for id in derived::conversations_rev(&view, fleet, *before, wants)? {
                     if let Some(found) = derived::conversation(&view, fleet, &id)? {
                         rows.push((found.last_seq, (id, found)));
                     }
@@ -110,12 +110,13 @@ impl Service {
         self.worked_out(fleet).await?;
         let conversation = derived::conversation(&view, fleet, id)?;
         let tag = Tag::Conversation(id.into());
-        let read = |after: u64, wants| {
-            let seqs = derived::tagged(&view, fleet, &tag, after + 1, wants)?;
+        let read = |after: &u64, wants| {
+            let next = after.saturating_add(1);
+            let seqs = derived::tagged(&view, fleet, &tag, next, wants)?;
             Ok(seqs.into_iter().map(|seq| (seq, ())).collect())
         };
         let page = fill(after, limit, read, |seq, ()| {
-            match event::get(&view, fleet, seq)? {
+            match event::get(&view, fleet, *seq)? {
                 Some(stored) => item(&view, fleet, &stored).map(Some),
                 None => Ok(None),
             }
@@ -207,17 +208,17 @@ fn found(
         });
     };
     let others: Vec<Tag> = tags.collect();
-    let read = |before, wants| {
-        let seqs = derived::tagged_rev(view, fleet, &first, before, wants)?;
+    let read = |before: &u64, wants| {
+        let seqs = derived::tagged_rev(view, fleet, &first, *before, wants)?;
         Ok(seqs.into_iter().map(|seq| (seq, ())).collect())
     };
     fill(before, limit, read, |seq, ()| {
         for tag in &others {
-            if !derived::has_tag(view, fleet, tag, seq)? {
+            if !derived::has_tag(view, fleet, tag, *seq)? {
                 return Ok(None);
             }
         }
-        let Some(stored) = event::get(view, fleet, seq)? else {
+        let Some(stored) = event::get(view, fleet, *seq)? else {
             return Ok(None);
         };
         let Resource::Message(uuid) = stored.event()?.resource else {

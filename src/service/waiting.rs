@@ -29,12 +29,12 @@ impl Service {
         let view = self.operator_view().await?;
         let found = self.agent_of(&view, fleet, agent_id)?;
         let (agent, _) = found.ok_or(Refusal::NotFound)?;
-        let read = |after: u64, wants| {
+        let read = |after: &u64, wants| {
             let from = after.saturating_add(1);
             Ok(delivery::ready(&view, fleet, agent.no, from, wants)?)
         };
         let page = fill(after, limit, read, |seq, _type| {
-            let Some(delivery) = delivery::get(&view, fleet, agent.no, seq)? else {
+            let Some(delivery) = delivery::get(&view, fleet, agent.no, *seq)? else {
                 return Ok(None);
             };
             let message = message::get(&view, fleet, delivery.message)?;

@@ -20,6 +20,6 @@ pub use cf::Cf;
 pub use codec::{Record, decode, encode};
 pub use error::StorageError;
 pub use key::{Key, KeyReader};
-pub use read::{Read, Row, prefix_end};
+pub use read::{Place, Read, Row, page, prefix_end};
 pub use state::{State, StateOptions, View};
 pub use txn::Txn;

@@ -57,3 +57,33 @@ pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
     // Only 0xff bytes: nothing we write sorts above this.
     vec![u8::MAX; prefix.len() + 1]
 }
+
+/// A place in an order, from which a listing goes on: what its key has behind the prefix.
+pub type Place = Vec<u8>;
+
+/// Rows whose key begins with `prefix`, with their places, at most `limit`; behind `from` where it
+/// is given.
+pub fn page(
+    read: &impl Read,
+    cf: Cf,
+    prefix: &[u8],
+    descending: bool,
+    from: Option<&[u8]>,
+    limit: usize,
+) -> Result<Vec<(Place, Vec<u8>)>, StorageError> {
+    let (mut lower, mut upper) = (prefix.to_vec(), prefix_end(prefix));
+    if let Some(place) = from {
+        let at = [prefix, place].concat();
+        match descending {
+            true => upper = at,
+            // The first key after it.
+            false => lower = [at.as_slice(), &[0]].concat(),
+        }
+    }
+    let rows = match descending {
+        true => read.scan_rev(cf, &lower, &upper, limit)?,
+        false => read.scan(cf, &lower, &upper, limit)?,
+    };
+    let place = |(key, value): Row| (key[prefix.len()..].to_vec(), value);
+    Ok(rows.into_iter().map(place).collect())
+}

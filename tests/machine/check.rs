@@ -8,15 +8,15 @@ use std::fmt::Debug;
 
 use ekho_storage::tables::agent::{self, AgentStatus};
 use ekho_storage::tables::agent_index::{self, Order};
-use ekho_storage::tables::approval::{Approval, ApprovalStatus};
+use ekho_storage::tables::approval::{self, Approval, ApprovalStatus};
 use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::delivery::{self, Delivery, DeliveryState};
 use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::message::{self, Message};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::{
-    AgentNo, control, dead_letter, floor, idempotency, login, notice, session, settings, system,
-    token,
+    AgentNo, control, dead_letter, floor, idempotency, login, notice, rate, session, settings,
+    system, token,
 };
 use ekho_storage::{Cf, Key, Read, decode};
 
@@ -210,6 +210,7 @@ impl Found {
             assert!(agent.credentials.len() <= 2, "{agent:?}");
         }
         self.orders(read);
+        self.approval_orders(read);
         let entries = self.due.iter().filter_map(|(at, due)| match due {
             Due::Hold { agent, .. } => Some((*at, "hold", *agent)),
             Due::Heartbeat { agent, .. } => Some((*at, "heartbeat", *agent)),
@@ -274,6 +275,20 @@ impl Found {
                     };
                     one.uuid == *approval && expected == Some(*at)
                 }),
+                Due::PairRate {
+                    policy,
+                    sender,
+                    recipient,
+                    ..
+                } => {
+                    let pair = rate::Pair {
+                        fleet: FLEET,
+                        policy,
+                        sender: *sender,
+                        recipient: *recipient,
+                    };
+                    rate::pair(read, &pair).unwrap().count > 0
+                }
                 Due::Login(source) => login::get(read, source).unwrap().until_ms == *at,
                 Due::Notice {
                     agent,
@@ -289,6 +304,45 @@ impl Found {
             );
         }
         same("due entries of dead letters", &letters, &self.dead_letters);
+    }
+
+    /// Every order of approvals lists each once, in that order; and each status its own.
+    fn approval_orders(&self, read: &impl Read) {
+        let list = |by, status, descending| -> Vec<Approval> {
+            let rows =
+                approval::list(read, FLEET, (by, status), descending, None, usize::MAX).unwrap();
+            rows.into_iter().map(|(_, row)| row).collect()
+        };
+        let sorted = |key: &dyn Fn(&Approval) -> (u8, String, u128)| {
+            let mut rows = self.approvals.clone();
+            rows.sort_by_key(|row| key(row));
+            rows
+        };
+        for (by, expected) in [
+            (
+                approval::Order::Requested,
+                sorted(&|row| (0, String::new(), row.uuid)),
+            ),
+            (
+                approval::Order::Risk,
+                sorted(&|row| (row.risk as u8, String::new(), row.uuid)),
+            ),
+            (
+                approval::Order::Summary,
+                sorted(&|row| (0, row.summary.to_lowercase(), row.uuid)),
+            ),
+        ] {
+            assert_eq!(list(by, None, false), expected, "{by:?}");
+            let mut backwards = list(by, None, true);
+            backwards.reverse();
+            assert_eq!(backwards, expected, "{by:?} backwards");
+        }
+        for status in ApprovalStatus::ALL {
+            let expected = sorted(&|row| (0, String::new(), row.uuid)).into_iter();
+            let expected: Vec<Approval> = expected.filter(|row| row.status == status).collect();
+            let found = list(approval::Order::Requested, Some(status), false);
+            assert_eq!(found, expected, "{status:?}");
+        }
     }
 
     /// Every order of agents lists each once, in that order; over all and by status.
@@ -367,6 +421,7 @@ impl Found {
             (Counter::DeadLetters, self.dead_letters.len()),
             (Counter::RateViolations, violations.len()),
             (Counter::ApprovalsPending, pending.count()),
+            (Counter::Approvals, self.approvals.len()),
         ];
         for (counter, expected) in expected {
             let kept = counter::get(read, FLEET, counter).unwrap();

@@ -26,6 +26,7 @@ mod keys;
 mod licenses;
 mod operators;
 mod policies;
+mod policies_advanced;
 mod property;
 mod rate;
 mod retention;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use ekho_storage::tables::agent::{self, Agent, AgentLive, AgentStatus, HoldKind};
+use ekho_storage::tables::agent::{Agent, AgentLive, AgentStatus, AutoHold, HoldKind};
 use ekho_storage::tables::agent_index::Order;
 use ekho_storage::tables::control::Control;
 use ekho_storage::tables::{control, fleet};
@@ -12,7 +12,7 @@ use utoipa::openapi::schema::Object;
 use utoipa_axum::routes;
 
 use super::audit::{EventView, event_view};
-use super::list::{ListParams, ListQuery, Paging};
+use super::list::{ListParams, ListQuery, Paging, direction};
 use super::messages::{MessageHead, message_head};
 use super::{Done, Given, SignedIn, done};
 use crate::api::code::Code;
@@ -29,13 +29,16 @@ use crate::service::directory::Wanted;
 const RECENT_EVENTS: usize = 20;
 /// What a list can be sorted by.
 const ORDERS: [&str; 4] = ["created_at", "display_name", "last_seen_at", "status"];
-const DIRECTIONS: [&str; 2] = ["asc", "desc"];
+/// Labels of one agent.
+const LABELS_MAX: usize = 50;
+const LABEL_MAX_BYTES: usize = 64;
 
 pub fn router() -> Routes {
     Routes::default()
         .routes(routes!(list))
         .routes(routes!(detail))
         .routes(routes!(rate_limits))
+        .routes(routes!(label))
         .routes(routes!(pause))
         .routes(routes!(quarantine))
         .routes(routes!(resume))
@@ -51,10 +54,6 @@ fn order() -> Object {
     words::one_of(ORDERS)
 }
 
-fn direction() -> Object {
-    words::one_of(DIRECTIONS)
-}
-
 /// An agent.
 #[derive(Serialize, ToSchema)]
 pub struct AgentView {
@@ -64,10 +63,12 @@ pub struct AgentView {
     runtime: String,
     hostname: Option<String>,
     capabilities: Vec<String>,
+    /// What operators call it, for policies.
+    labels: Vec<String>,
     #[schema(schema_with = agent_status)]
     status: &'static str,
-    /// What the operator gave with the hold; `heartbeat_timeout` or `rate_limit_abuse` where the
-    /// relay quarantined the agent by itself.
+    /// What the operator gave with the hold; `heartbeat_timeout`, `rate_limit_abuse` or
+    /// `policy_violation` where the relay quarantined the agent by itself.
     status_reason: Option<String>,
     /// From its last heartbeat.
     reported_status: Option<String>,
@@ -140,7 +141,7 @@ async fn list(
         from_ms: query.time("dateFrom")?,
         to_ms: query.time("dateTo")?,
         order,
-        descending: query.choice("sortOrder", &DIRECTIONS)? == Some("desc"),
+        descending: query.descending(false)?,
         skip: query.skip(),
         limit: query.limit,
         cursor: query.cursor(|text| hex::decode(text).ok())?,
@@ -210,9 +211,7 @@ pub fn fleet_id(view: &ekho_storage::View, no: u32) -> Result<String, ApiError> 
 pub fn agent_view(fleet_id: &str, agent: &Agent, live: &AgentLive) -> AgentView {
     let reason = match (&agent.hold, agent.auto_hold) {
         (Some(hold), _) => Some(hold.reason.as_str()),
-        (None, Some(agent::AutoHold::HeartbeatTimeout)) => Some("heartbeat_timeout"),
-        (None, Some(agent::AutoHold::RateLimitAbuse)) => Some("rate_limit_abuse"),
-        (None, None) => None,
+        (None, auto_hold) => auto_hold.map(AutoHold::as_str),
     };
     AgentView {
         id: agent.id.clone(),
@@ -221,6 +220,7 @@ pub fn agent_view(fleet_id: &str, agent: &Agent, live: &AgentLive) -> AgentView 
         runtime: agent.runtime.clone(),
         hostname: agent.hostname.clone(),
         capabilities: agent.capabilities.clone(),
+        labels: agent.labels.clone(),
         status: agent.status(live).as_str(),
         status_reason: reason.map(str::to_string),
         reported_status: (!live.reported.is_empty()).then(|| live.reported.clone()),
@@ -319,6 +319,41 @@ struct Release {
 struct Revocation {
     #[schema(min_length = 1, max_length = 1000)]
     reason: String,
+}
+
+/// All labels of an agent.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Labels {
+    /// At most 50 of up to 64 bytes.
+    #[schema(max_items = 50)]
+    labels: Vec<String>,
+}
+
+/// Labels an agent, in place of the labels it had. Policies know agents by them.
+#[utoipa::path(
+    put,
+    path = "/v1/operator/agents/{id}/labels",
+    operation_id = "label_agent",
+    request_body = Labels,
+    responses((status = 200, body = Done)),
+)]
+async fn label(
+    State(app): State<App>,
+    operator: SignedIn,
+    agent_id: PathId,
+    given: Given,
+) -> Result<Json<Done>, ApiError> {
+    let agent_id = agent_id.get()?;
+    let mut fields = given.fields()?;
+    let labels = fields.texts("labels", LABELS_MAX, LABEL_MAX_BYTES);
+    if !fields.has("labels") {
+        fields.required("labels");
+    }
+    fields.finish()?;
+    let request = OperatorRequest::SetLabels { agent_id, labels };
+    app.service.order(&operator.caller, request).await?;
+    Ok(done())
 }
 
 struct Ordered {

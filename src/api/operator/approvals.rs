@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use ekho_storage::tables::approval::Approval;
+use ekho_storage::tables::approval::{ApprovalStatus, Order, Risk};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 use utoipa_axum::routes;
 
-use super::list::{ListParams, ListQuery, Paging};
+use super::list::{ListParams, ListQuery, Paging, direction};
 use super::{Given, SignedIn};
 use crate::api::code::Code;
 use crate::api::openapi::Routes;
@@ -20,17 +20,10 @@ use crate::id;
 use crate::machine::command::OperatorRequest;
 use crate::machine::outcome::{Outcome, Refusal};
 use crate::service::ServiceError;
-use crate::service::approvals::Asked;
+use crate::service::approvals::{Asked, Wanted};
 
-const STATUS: [&str; 7] = [
-    "pending",
-    "approved",
-    "rejected",
-    "executed",
-    "cancelled",
-    "failed",
-    "expired",
-];
+/// What a list can be sorted by.
+const ORDERS: [&str; 3] = ["requested_at", "risk_level", "summary"];
 
 pub fn router() -> Routes {
     Routes::default()
@@ -42,7 +35,11 @@ pub fn router() -> Routes {
 
 /// Describes the status of an approval.
 pub fn approval_status() -> Object {
-    words::one_of(STATUS)
+    words::one_of(ApprovalStatus::ALL.map(ApprovalStatus::as_str))
+}
+
+fn order() -> Object {
+    words::one_of(ORDERS)
 }
 
 /// Something that an agent proposed, or a message that waits.
@@ -107,17 +104,31 @@ struct Filters {
     risk: String,
     /// Part of the summary or of the kind of action, in any case of letters.
     search: Option<String>,
+    /// Asked then or later.
+    #[param(rename = "dateFrom", format = DateTime)]
+    date_from: Option<String>,
+    /// Asked then or earlier.
+    #[param(rename = "dateTo", format = DateTime)]
+    date_to: Option<String>,
+    /// By default `requested_at`.
+    #[param(rename = "sortBy", schema_with = order, required = false)]
+    sort_by: String,
+    /// By default `asc` for summaries, else `desc`.
+    #[param(rename = "sortOrder", schema_with = direction, required = false)]
+    sort_order: String,
 }
 
 /// Approvals.
 #[derive(Serialize, ToSchema)]
 struct ApprovalList {
     approvals: Vec<ApprovalView>,
+    /// How many there are; with filters, of those known of.
+    total: u64,
     #[serde(flatten)]
     paging: Paging,
 }
 
-/// Approvals, newest first.
+/// Approvals, newest first unless asked for in another order.
 #[utoipa::path(
     get,
     path = "/v1/operator/approvals",
@@ -130,32 +141,36 @@ async fn list(
     operator: SignedIn,
     query: ListQuery,
 ) -> Result<Json<ApprovalList>, ApiError> {
-    const RISK: [&str; 4] = ["low", "medium", "high", "critical"];
-    let before = query.cursor(|text| id::to_uuid("apr_", text))?;
-    let (status, risk) = (
-        query.choice("status", &STATUS)?,
-        query.choice("risk", &RISK)?,
-    );
+    let words = ApprovalStatus::ALL.map(ApprovalStatus::as_str);
+    let status = query.choice("status", &words)?;
+    let risk = query.choice("risk", &Risk::ALL.map(Risk::as_str))?;
     let search = query.text("search").map(str::to_lowercase);
-    let wanted = |approval: &Approval| {
-        status.is_none_or(|status| approval.status.as_str() == status)
-            && risk.is_none_or(|risk| approval.risk.as_str() == risk)
-            && search.as_ref().is_none_or(|text| {
-                approval.summary.to_lowercase().contains(text)
-                    || approval.action_type.to_lowercase().contains(text)
-            })
+    let order = match query.choice("sortBy", &ORDERS)? {
+        Some("risk_level") => Order::Risk,
+        Some("summary") => Order::Summary,
+        _ => Order::Requested,
     };
-    let (wants, skip) = (query.skip() + query.limit, query.skip());
-    let before = before.unwrap_or(u128::MAX);
-    let page = app
+    let wanted = Wanted {
+        status: ApprovalStatus::ALL
+            .into_iter()
+            .find(|one| status == Some(one.as_str())),
+        risk: Risk::ALL.into_iter().find(|one| risk == Some(one.as_str())),
+        search: search.as_deref(),
+        from_ms: query.time("dateFrom")?,
+        to_ms: query.time("dateTo")?,
+        order,
+        descending: query.descending(order != Order::Summary)?,
+    };
+    let from = query.cursor(|text| hex::decode(text).ok())?;
+    let (page, counted) = app
         .service
-        .approvals(operator.fleet(), before, wants, wanted)
+        .approvals(operator.fleet(), &wanted, from, query.up_to())
         .await?;
-    let next_cursor = page.next.map(|uuid| id::from_uuid("apr_", uuid));
-    let views = page.rows.iter().skip(skip).map(view).collect();
+    let next = page.next.flatten().map(hex::encode);
     Ok(Json(ApprovalList {
-        approvals: views,
-        paging: query.paging(next_cursor),
+        total: query.total(counted, page.rows.len(), &next),
+        approvals: page.rows.iter().skip(query.skip()).map(view).collect(),
+        paging: query.paging(next),
     }))
 }
 

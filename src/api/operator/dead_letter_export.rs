@@ -34,7 +34,7 @@ struct Rest {
     app: App,
     fleet: FleetNo,
     filter: Filter,
-    before: u64,
+    from: Option<u64>,
     written: u64,
     done: bool,
 }
@@ -62,14 +62,17 @@ async fn export(
 ) -> Result<Response, ApiError> {
     let filter = Filter::of_query(&ListQuery::read(pairs(uri.query())?)?)?;
     let fleet = operator.fleet();
-    let (_, total) = app.service.dead_letters(fleet, 0, 1, |_| false).await?;
+    let (_, total) = app
+        .service
+        .dead_letters(fleet, (None, true), 1, |_| false)
+        .await?;
     let fleet_id = fleet_id(&app.service.view(), fleet)?;
     let first = json!({ "ekho_dead_letters": FORM, "fleet_id": fleet_id, "total": total });
     let rest = Rest {
         app,
         fleet,
         filter,
-        before: u64::MAX,
+        from: None,
         written: 0,
         done: false,
     };
@@ -102,7 +105,7 @@ async fn next_page(mut rest: Rest) -> Option<(Result<Bytes, Infallible>, Rest)> 
 async fn page(rest: &mut Rest) -> Result<String, ServiceError> {
     let service = &rest.app.service;
     let admits = |shown: &_| rest.filter.admits(shown);
-    let found = service.dead_letters(rest.fleet, rest.before, PAGE, admits);
+    let found = service.dead_letters(rest.fleet, (rest.from, true), PAGE, admits);
     let (page, _) = found.await?;
     let mut text = String::new();
     for shown in &page.rows {
@@ -114,7 +117,7 @@ async fn page(rest: &mut Rest) -> Result<String, ServiceError> {
         rest.written += 1;
     }
     match page.next {
-        Some(next) => rest.before = next,
+        Some(next) => rest.from = next,
         None => {
             let last = json!({ "end": true, "dead_letters": rest.written });
             text.push_str(&format!("{last}\n"));

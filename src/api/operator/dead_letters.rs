@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::list::{ListParams, ListQuery, Paging, number_of};
+use super::list::{ListParams, ListQuery, Paging, direction, number_of};
 use super::{Given, SignedIn};
 use crate::api::fields::{Fields, Invalid};
 use crate::api::openapi::Routes;
@@ -73,6 +73,11 @@ pub struct Filters {
     message_type: Option<String>,
     /// Part of the reason they were given up for.
     reason: Option<String>,
+    /// Part of the reason, of an id or of the type, in any case of letters.
+    search: Option<String>,
+    /// By default `desc`.
+    #[param(rename = "sortOrder", schema_with = direction, required = false)]
+    sort_order: String,
     /// Then or later.
     #[param(rename = "dateFrom", format = DateTime)]
     date_from: Option<String>,
@@ -85,13 +90,13 @@ pub struct Filters {
 #[derive(Serialize, ToSchema)]
 struct LetterList {
     dead_letters: Vec<LetterView>,
-    /// How many there are, without filters.
+    /// How many there are; with filters, of those known of.
     total: u64,
     #[serde(flatten)]
     paging: Paging,
 }
 
-/// Dead letters, newest first.
+/// Dead letters, newest first unless asked for from the oldest on.
 #[utoipa::path(
     get,
     path = "/v1/operator/dead-letters",
@@ -104,20 +109,23 @@ async fn list(
     operator: SignedIn,
     query: ListQuery,
 ) -> Result<Json<LetterList>, ApiError> {
-    let before = query.cursor(|text| number_of(PREFIX, text))?;
+    let from = query.cursor(|text| number_of(PREFIX, text))?;
+    query.choice("sortBy", &["dead_lettered_at"])?;
+    let place = (from, query.descending(true)?);
     let filter = Filter::of_query(&query)?;
-    let (before, wants) = (before.unwrap_or(u64::MAX), query.skip() + query.limit);
-    let (page, total) = app
+    let (page, all) = app
         .service
-        .dead_letters(operator.fleet(), before, wants, |shown| {
+        .dead_letters(operator.fleet(), place, query.up_to(), |shown| {
             filter.admits(shown)
         })
         .await?;
-    let next_cursor = page.next.map(|number| id::from_number(PREFIX, number));
+    let counted = FILTERS.iter().all(|name| query.text(name).is_none());
+    let next = page.next.flatten();
+    let next = next.map(|number| id::from_number(PREFIX, number));
     Ok(Json(LetterList {
         dead_letters: page.rows.iter().skip(query.skip()).map(view).collect(),
-        total,
-        paging: query.paging(next_cursor),
+        total: query.total(counted.then_some(all), page.rows.len(), &next),
+        paging: query.paging(next),
     }))
 }
 
@@ -130,16 +138,19 @@ pub struct Filter {
     message_type: Option<String>,
     /// Part of the reason they were given up for.
     reason: Option<String>,
+    /// Part of the reason, of an id or of the type, in lower case.
+    search: Option<String>,
     from_ms: Option<u64>,
     to_ms: Option<u64>,
 }
 
-const FILTERS: [&str; 7] = [
+const FILTERS: [&str; 8] = [
     "recipient_agent_id",
     "sender_agent_id",
     "conversation_id",
     "message_type",
     "reason",
+    "search",
     "dateFrom",
     "dateTo",
 ];
@@ -153,6 +164,7 @@ impl Filter {
             conversation: query.text("conversation_id").map(str::to_string),
             message_type: query.text("message_type").map(str::to_string),
             reason: query.text("reason").map(str::to_string),
+            search: query.text("search").map(str::to_lowercase),
             from_ms: query.time("dateFrom")?,
             to_ms: query.time("dateTo")?,
         })
@@ -165,6 +177,9 @@ impl Filter {
             conversation: fields.optional_text("conversation_id", ID_MAX_BYTES),
             message_type: fields.optional_text("message_type", ID_MAX_BYTES),
             reason: fields.optional_text("reason", ID_MAX_BYTES),
+            search: fields
+                .optional_text("search", ID_MAX_BYTES)
+                .map(|text| text.to_lowercase()),
             from_ms: fields.time("dateFrom"),
             to_ms: fields.time("dateTo"),
         }
@@ -184,9 +199,21 @@ impl Filter {
                 .reason
                 .as_ref()
                 .is_none_or(|part| letter.failure_reason.contains(part.as_str()))
+            && self.search.as_ref().is_none_or(|part| has(shown, part))
             && self.from_ms.is_none_or(|from_ms| letter.at_ms >= from_ms)
             && self.to_ms.is_none_or(|to_ms| letter.at_ms <= to_ms)
     }
+}
+
+fn has(shown: &Shown, part: &str) -> bool {
+    let texts = [
+        &shown.letter.failure_reason,
+        &shown.recipient_id,
+        &shown.message.sender_id,
+        &shown.message.conversation_id,
+        &shown.message.message_type,
+    ];
+    texts.iter().any(|text| text.to_lowercase().contains(part))
 }
 
 /// A dead letter with what it says.
@@ -256,6 +283,8 @@ struct Letters {
     /// Part of the reason they were given up for.
     #[schema(min_length = 1, max_length = 255)]
     reason: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    search: Option<String>,
     #[serde(rename = "dateFrom")]
     date_from: Option<Iso>,
     #[serde(rename = "dateTo")]

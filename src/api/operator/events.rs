@@ -12,10 +12,21 @@ use super::SignedIn;
 use super::agents::{AgentView, agent_view, fleet_id};
 use super::audit::{EventView, event_view};
 use super::license::{self, LicenseProblem};
-use super::list::{ListParams, ListQuery, Paging, number_of};
+use super::list::{ListParams, ListQuery, Paging, direction, number_of};
 use crate::api::openapi::Routes;
 use crate::api::{ApiError, App};
 use crate::service::events::{Filter, PublicEvent};
+
+/// What leaves out events.
+const FILTERS: [&str; 7] = [
+    "type",
+    "actor_id",
+    "resource_id",
+    "conversation_id",
+    "search",
+    "dateFrom",
+    "dateTo",
+];
 
 pub fn router() -> Routes {
     Routes::default()
@@ -33,6 +44,11 @@ struct Filters {
     actor_id: Option<String>,
     resource_id: Option<String>,
     conversation_id: Option<String>,
+    /// Part of the type, of an id or of the payload, in any case of letters.
+    search: Option<String>,
+    /// By default `desc`.
+    #[param(rename = "sortOrder", schema_with = direction, required = false)]
+    sort_order: String,
     /// Then or later.
     #[param(rename = "dateFrom", format = DateTime)]
     date_from: Option<String>,
@@ -45,11 +61,13 @@ struct Filters {
 #[derive(Serialize, ToSchema)]
 struct EventList {
     events: Vec<EventView>,
+    /// How many are kept; with filters, of those known of.
+    total: u64,
     #[serde(flatten)]
     paging: Paging,
 }
 
-/// What happened, newest first.
+/// What happened, newest first unless asked for from the oldest on.
 #[utoipa::path(
     get,
     path = "/v1/operator/events",
@@ -62,7 +80,10 @@ async fn list(
     operator: SignedIn,
     query: ListQuery,
 ) -> Result<Json<EventList>, ApiError> {
-    let before = query.cursor(|text| number_of("evt_", text))?;
+    let from = query.cursor(|text| number_of("evt_", text))?;
+    query.choice("sortBy", &["created_at"])?;
+    let descending = query.descending(true)?;
+    let search = query.text("search").map(str::to_lowercase);
     let (from_ms, to_ms) = (query.time("dateFrom")?, query.time("dateTo")?);
     let is = |name: &str, value: Option<&str>| {
         query.text(name).is_none_or(|wanted| value == Some(wanted))
@@ -76,6 +97,7 @@ async fn list(
             && is("actor_id", event.actor_id.as_deref())
             && is("resource_id", Some(&event.resource_id))
             && is("conversation_id", event.conversation_id.as_deref())
+            && search.as_ref().is_none_or(|text| has(event, text))
             && from_ms.is_none_or(|from_ms| at_ms >= from_ms)
             && to_ms.is_none_or(|to_ms| at_ms <= to_ms)
     };
@@ -86,17 +108,28 @@ async fn list(
         conversation_id: query.text("conversation_id"),
     };
     let tags = app.service.tags(operator.fleet(), &filter)?;
-    let (wants, skip) = (query.skip() + query.limit, query.skip());
-    let before = before.unwrap_or(u64::MAX);
-    let page = app
+    let place = (from, descending);
+    let (page, all) = app
         .service
-        .events(operator.fleet(), &tags, before, wants, wanted)
+        .events(operator.fleet(), &tags, place, query.up_to(), wanted)
         .await?;
-    let next_cursor = page.next.map(|seq| crate::id::from_number("evt_", seq));
+    let counted = FILTERS.iter().all(|name| query.text(name).is_none());
+    let next = page.next.map(|seq| crate::id::from_number("evt_", seq));
+    let shown = page.rows.iter().skip(query.skip());
     Ok(Json(EventList {
-        events: page.rows.iter().skip(skip).map(event_view).collect(),
-        paging: query.paging(next_cursor),
+        events: shown.map(event_view).collect(),
+        total: query.total(counted.then_some(all), page.rows.len(), &next),
+        paging: query.paging(next),
     }))
+}
+
+/// Whether an event has a text, in lower case, in its type, its ids or what it says.
+fn has(event: &PublicEvent, text: &str) -> bool {
+    let ids = [event.actor_id.as_deref(), event.conversation_id.as_deref()];
+    let (kind, payload) = (event.event.kind.as_str(), event.event.payload.as_str());
+    let fixed = [kind, payload, event.resource_id.as_str()];
+    let mut texts = fixed.into_iter().chain(ids.into_iter().flatten());
+    texts.any(|one| one.to_lowercase().contains(text))
 }
 
 /// How things stand.

@@ -7,14 +7,22 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::Object;
 
 use crate::api::fields::Invalid;
 use crate::api::query::pairs;
-use crate::api::{ApiError, App};
+use crate::api::{ApiError, App, words};
 use crate::clock::parse_iso;
 
 /// Rows that a page may lie behind; a cursor goes on from anywhere.
 const SKIPPED_MAX: u64 = 10_000;
+/// Directions of an order.
+pub const DIRECTIONS: [&str; 2] = ["asc", "desc"];
+
+/// Describes the direction of an order.
+pub fn direction() -> Object {
+    words::one_of(DIRECTIONS)
+}
 
 /// What every list is asked with.
 pub struct ListQuery {
@@ -119,6 +127,48 @@ impl ListQuery {
             },
             None => Ok(None),
         }
+    }
+
+    /// Something that is so or not; not, where it was not given.
+    pub fn flag(&self, name: &str) -> Result<bool, Invalid> {
+        Ok(self.choice(name, &["true", "false"])? == Some("true"))
+    }
+
+    /// Whether the order is backwards, as it is by `default`.
+    pub fn descending(&self, default: bool) -> Result<bool, Invalid> {
+        let given = self.choice("sortOrder", &DIRECTIONS)?;
+        Ok(given.map_or(default, |order| order == "desc"))
+    }
+
+    /// Rows up to the end of the page.
+    pub fn up_to(&self) -> usize {
+        self.skip() + self.limit
+    }
+
+    /// How many rows there are, where somebody counts them; else how many are known of: those up
+    /// to the end of the page, and one more where there is a next one.
+    pub fn total<C>(&self, counted: Option<u64>, up_to_here: usize, next: &Option<C>) -> u64 {
+        counted.unwrap_or(up_to_here as u64 + u64::from(next.is_some()))
+    }
+
+    /// A page of a list that is short enough to be read as a whole. The id of its last row is where
+    /// to go on.
+    pub fn page_of<'a, T>(
+        &self,
+        rows: &'a [T],
+        id: impl Fn(&T) -> &str,
+    ) -> Result<(&'a [T], Paging), Invalid> {
+        let begin = match self.text("cursor") {
+            None => self.skip(),
+            Some(cursor) => {
+                let place = rows.iter().position(|row| id(row) == cursor);
+                place.ok_or_else(|| Invalid::field("cursor", "the next_cursor of an answer"))? + 1
+            }
+        };
+        let end = rows.len().min(begin.saturating_add(self.limit));
+        let page = rows.get(begin..end).unwrap_or_default();
+        let next = page.last().filter(|_| end < rows.len());
+        Ok((page, self.paging(next.map(|row| id(row).to_string()))))
     }
 
     /// Where the answer stands.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
 use utoipa_axum::routes;
 
+use super::list::{ListParams, ListQuery, Paging};
 use super::session::{SessionList, read_password, sessions_of};
 use super::{Done, Given, SignedIn, done};
 use crate::api::code::Code;
@@ -49,10 +50,22 @@ struct OperatorView {
     created_at: Iso,
 }
 
-/// All operators of the fleet.
+/// Which operators.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "describes what is read")]
+struct Filters {
+    /// Part of the email, in any case of letters.
+    search: Option<String>,
+}
+
+/// Operators of the fleet.
 #[derive(Serialize, ToSchema)]
 struct OperatorList {
     operators: Vec<OperatorView>,
+    total: usize,
+    #[serde(flatten)]
+    paging: Paging,
 }
 
 fn view(operator: &Operator) -> OperatorView {
@@ -64,17 +77,28 @@ fn view(operator: &Operator) -> OperatorView {
     }
 }
 
-/// All operators of the fleet.
+/// Operators of the fleet.
 #[utoipa::path(
     get,
     path = "/v1/operator/operators",
     operation_id = "list_operators",
+    params(ListParams, Filters),
     responses((status = 200, body = OperatorList)),
 )]
-async fn list(State(app): State<App>, operator: SignedIn) -> Result<Json<OperatorList>, ApiError> {
-    let operators = app.service.operators(operator.fleet()).await?;
-    let operators = operators.iter().map(view).collect();
-    Ok(Json(OperatorList { operators }))
+async fn list(
+    State(app): State<App>,
+    operator: SignedIn,
+    query: ListQuery,
+) -> Result<Json<OperatorList>, ApiError> {
+    let search = query.text("search").map(str::to_lowercase);
+    let mut operators = app.service.operators(operator.fleet()).await?;
+    operators.retain(|one| search.as_ref().is_none_or(|text| one.email.contains(text)));
+    let (page, paging) = query.page_of(&operators, |one| &one.id)?;
+    Ok(Json(OperatorList {
+        operators: page.iter().map(view).collect(),
+        total: operators.len(),
+        paging,
+    }))
 }
 
 /// An operator to be.

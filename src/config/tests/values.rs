@@ -1,5 +1,6 @@
 //! What single settings come to.
 
+use ekho_storage::tables::approval::Risk;
 use ekho_storage::tables::operator::Role;
 
 use super::*;
@@ -52,7 +53,17 @@ fn seeds_reach_every_replicated_setting() -> Test {
         .filter(|entry| entry.scope == Scope::Setup)
         .map(|entry| entry.variable)
         .collect();
-    let environment: Vec<(&str, &str)> = seeds.iter().map(|variable| (*variable, "77")).collect();
+    let other = |variable: &str| {
+        if variable.ends_with("_RISKS") {
+            "low"
+        } else {
+            "77"
+        }
+    };
+    let environment: Vec<(&str, &str)> = seeds
+        .iter()
+        .map(|variable| (*variable, other(variable)))
+        .collect();
     let changed = load(dir.path(), &environment)?.settings;
     let before = serde_json::to_value(&defaults.settings)?;
     let after = serde_json::to_value(&changed)?;
@@ -76,6 +87,14 @@ fn seeds_reach_every_replicated_setting() -> Test {
         load(dir.path(), &[])?.settings.retry_backoff_ms,
         [5000, 6000]
     );
+    let config = load(dir.path(), &[("EKHO_APPROVAL_RISKS", "critical, low")])?;
+    assert_eq!(config.settings.approval_risks, [Risk::Low, Risk::Critical]);
+    let config = load(dir.path(), &[("EKHO_APPROVAL_RISKS", "none")])?;
+    assert_eq!(config.settings.approval_risks, []);
+    for bad in ["", "huge", "low,low", "low,,high"] {
+        let found = problems(load(dir.path(), &[("EKHO_APPROVAL_RISKS", bad)]));
+        assert_eq!(found.len(), 1, "{bad:?}");
+    }
     for bad in ["1,,2", "a", "1,2592001", &vec!["1"; 33].join(",")] {
         assert_eq!(
             problems(load(dir.path(), &[("EKHO_RETRY_BACKOFF_SECONDS", bad)])).len(),

@@ -22,6 +22,8 @@ pub struct Agent {
     pub hostname: Option<String>,
     /// What it said it can do.
     pub capabilities: Vec<String>,
+    /// What operators call it, for policies.
+    pub labels: Vec<String>,
     /// When it enrolled.
     pub created_ms: TimeMs,
     /// HMAC secrets that are valid or were until recently, newest first; at most two.
@@ -86,6 +88,19 @@ pub enum AutoHold {
     HeartbeatTimeout,
     /// Too many rate violations; only an operator lifts it.
     RateLimitAbuse,
+    /// A policy said so; only an operator lifts it.
+    PolicyViolation,
+}
+
+impl AutoHold {
+    /// The reason as it is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AutoHold::HeartbeatTimeout => "heartbeat_timeout",
+            AutoHold::RateLimitAbuse => "rate_limit_abuse",
+            AutoHold::PolicyViolation => "policy_violation",
+        }
+    }
 }
 
 /// How an agent is shown. Order of precedence: revoked, quarantined, paused, degraded, healthy.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::agent::{Agent, AgentLive, AgentStatus};
 use super::{AgentNo, FleetNo, registry};
-use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, prefix_end};
+use crate::{Cf, Key, KeyReader, Place, Read, StorageError, Txn, page, prefix_end};
 
 /// An order of agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +27,6 @@ pub enum Order {
 const NAME_BYTES: usize = 128;
 /// Letters of a part by which a name is found.
 const PART_CHARS: usize = 3;
-
-/// A place in an order, from which a listing goes on.
-pub type Place = Vec<u8>;
 
 fn status_byte(status: AgentStatus) -> u8 {
     match status {
@@ -120,26 +117,13 @@ pub fn list(
     from: Option<&[u8]>,
     limit: usize,
 ) -> Result<Vec<(Place, AgentNo)>, StorageError> {
-    let prefix = prefix(fleet, order, status).into_bytes();
-    let (mut lower, mut upper) = (prefix.clone(), prefix_end(&prefix));
-    if let Some(place) = from {
-        let at = [&prefix, place].concat();
-        match descending {
-            true => upper = at,
-            // The first key after it.
-            false => lower = [at.as_slice(), &[0]].concat(),
-        }
-    }
-    let found = match descending {
-        true => read.scan_rev(Cf::Registry, &lower, &upper, limit)?,
-        false => read.scan(Cf::Registry, &lower, &upper, limit)?,
-    };
-    found
-        .iter()
-        .map(|(key, _)| {
-            let split = key.len().saturating_sub(4).max(prefix.len());
-            let no = KeyReader::new("agent order", &key[split..]).u32()?;
-            Ok((key[prefix.len()..].to_vec(), no))
+    let prefix = prefix(fleet, order, status);
+    page(read, Cf::Registry, prefix.bytes(), descending, from, limit)?
+        .into_iter()
+        .map(|(place, _)| {
+            let at = place.len().saturating_sub(4);
+            let no = KeyReader::new("agent order", &place[at..]).u32()?;
+            Ok((place, no))
         })
         .collect()
 }

@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::{AgentNo, FleetNo, TimeMs, record, registry};
-use crate::{Cf, Key, Read, StorageError, Txn, decode};
+use crate::{Cf, Key, KeyReader, Place, Read, StorageError, Txn, decode, page};
 
 /// A proposed action, or a message that waits for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -63,6 +63,9 @@ pub enum Risk {
 }
 
 impl Risk {
+    /// All of them, the least first.
+    pub const ALL: [Risk; 4] = [Risk::Low, Risk::Medium, Risk::High, Risk::Critical];
+
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -94,6 +97,17 @@ pub enum ApprovalStatus {
 }
 
 impl ApprovalStatus {
+    /// All of them.
+    pub const ALL: [ApprovalStatus; 7] = [
+        ApprovalStatus::Pending,
+        ApprovalStatus::Approved,
+        ApprovalStatus::Rejected,
+        ApprovalStatus::Executed,
+        ApprovalStatus::Cancelled,
+        ApprovalStatus::Failed,
+        ApprovalStatus::Expired,
+    ];
+
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -117,26 +131,110 @@ pub fn get(read: &impl Read, fleet: FleetNo, uuid: u128) -> Result<Option<Approv
     read.record(Cf::Registry, key(fleet, uuid).bytes())
 }
 
-/// Approvals with a UUID below `before`, which is asked before it; newest first, at most `limit`.
-pub fn list_rev(
+/// An order of approvals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Order {
+    /// As they were asked.
+    Requested = 0,
+    /// By risk, and as they were asked.
+    Risk = 1,
+    /// By summary, letters in any case.
+    Summary = 2,
+}
+
+/// The rows of the order by status, and as they were asked.
+const BY_STATUS: u8 = 3;
+/// Bytes of a summary that count for its place.
+const SUMMARY_BYTES: usize = 64;
+
+fn order(fleet: FleetNo, order: u8) -> Key {
+    Key::table(registry::APPROVAL_ORDER).u32(fleet).u8(order)
+}
+
+fn by_status(fleet: FleetNo, status: ApprovalStatus) -> Key {
+    order(fleet, BY_STATUS).u8(status as u8)
+}
+
+/// Rows of an approval that never change.
+fn fixed_rows(fleet: FleetNo, approval: &Approval) -> [Key; 2] {
+    let summary = approval.summary.to_lowercase();
+    let summary = &summary[..summary.floor_char_boundary(SUMMARY_BYTES)];
+    [
+        order(fleet, Order::Risk as u8)
+            .u8(approval.risk as u8)
+            .u128(approval.uuid),
+        order(fleet, Order::Summary as u8)
+            .raw(summary.as_bytes())
+            .u8(0)
+            .u128(approval.uuid),
+    ]
+}
+
+/// Approvals in an order with their places, at most `limit`, after `from` where it is given. With a
+/// status only those that have it; only in the order in which they were asked.
+pub fn list(
     read: &impl Read,
     fleet: FleetNo,
-    before: u128,
+    (by, status): (Order, Option<ApprovalStatus>),
+    descending: bool,
+    from: Option<&[u8]>,
     limit: usize,
-) -> Result<Vec<Approval>, StorageError> {
-    let (lower, upper) = (key(fleet, 0), key(fleet, before));
-    read.scan_rev(Cf::Registry, lower.bytes(), upper.bytes(), limit)?
-        .iter()
-        .map(|(_, value)| decode(value))
-        .collect()
+) -> Result<Vec<(Place, Approval)>, StorageError> {
+    let prefix = match (by, status) {
+        (Order::Requested, Some(status)) => by_status(fleet, status),
+        (Order::Requested, None) => Key::table(registry::APPROVAL).u32(fleet),
+        (by, _) => order(fleet, by as u8),
+    };
+    let found = page(read, Cf::Registry, prefix.bytes(), descending, from, limit)?;
+    let mut approvals = Vec::with_capacity(found.len());
+    for (place, value) in found {
+        let approval = match value.is_empty() {
+            false => decode(&value)?,
+            true => {
+                let at = place.len().saturating_sub(16);
+                let uuid = KeyReader::new("approval order", &place[at..]).u128()?;
+                match get(read, fleet, uuid)? {
+                    Some(approval) => approval,
+                    None => continue,
+                }
+            }
+        };
+        approvals.push((place, approval));
+    }
+    Ok(approvals)
 }
 
 /// Removes an approval.
-pub fn delete(txn: &mut Txn, fleet: FleetNo, uuid: u128) {
-    txn.delete(Cf::Registry, key(fleet, uuid));
+pub fn delete(txn: &mut Txn, fleet: FleetNo, approval: &Approval) {
+    txn.delete(Cf::Registry, key(fleet, approval.uuid));
+    for row in fixed_rows(fleet, approval) {
+        txn.delete(Cf::Registry, row);
+    }
+    txn.delete(
+        Cf::Registry,
+        by_status(fleet, approval.status).u128(approval.uuid),
+    );
 }
 
-/// Writes an approval.
-pub fn put(txn: &mut Txn, fleet: FleetNo, approval: &Approval) {
+/// Writes an approval; whether it is a new one.
+pub fn put(txn: &mut Txn, fleet: FleetNo, approval: &Approval) -> Result<bool, StorageError> {
+    let before = get(txn, fleet, approval.uuid)?;
+    if let Some(before) = &before {
+        txn.delete(
+            Cf::Registry,
+            by_status(fleet, before.status).u128(approval.uuid),
+        );
+    } else {
+        for row in fixed_rows(fleet, approval) {
+            txn.put(Cf::Registry, row, Vec::new());
+        }
+    }
+    txn.put(
+        Cf::Registry,
+        by_status(fleet, approval.status).u128(approval.uuid),
+        Vec::new(),
+    );
     txn.put_record(Cf::Registry, key(fleet, approval.uuid), approval);
+    Ok(before.is_none())
 }

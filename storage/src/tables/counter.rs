@@ -46,6 +46,8 @@ pub enum Counter {
     ApprovalsPending = 32,
     /// Fleets that are not archived; of the whole relay.
     FleetsInUse = 40,
+    /// Approvals stored now.
+    Approvals = 33,
 }
 
 impl Counter {

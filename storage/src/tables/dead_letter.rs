@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use super::{AgentNo, FleetNo, TimeMs, record};
-use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode};
+use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode, page};
 
 const TABLE: u8 = 3;
 
@@ -38,21 +38,20 @@ pub fn get(read: &impl Read, fleet: FleetNo, seq: u64) -> Result<Option<DeadLett
     read.record(Cf::Delivery, key(fleet, seq).bytes())
 }
 
-/// Dead letters with a number below `before`, newest first, at most `limit`.
-pub fn list_rev(
+/// Dead letters with their numbers, at most `limit`; behind `from` where it is given.
+pub fn list(
     read: &impl Read,
     fleet: FleetNo,
-    before: u64,
+    descending: bool,
+    from: Option<u64>,
     limit: usize,
 ) -> Result<Vec<(u64, DeadLetter)>, StorageError> {
-    let (lower, upper) = (key(fleet, 0), key(fleet, before));
-    read.scan_rev(Cf::Delivery, lower.bytes(), upper.bytes(), limit)?
+    let prefix = Key::table(TABLE).u32(fleet);
+    let from = from.map(u64::to_be_bytes);
+    let from = from.as_ref().map(<[u8; 8]>::as_slice);
+    page(read, Cf::Delivery, prefix.bytes(), descending, from, limit)?
         .iter()
-        .map(|(key, value)| {
-            let mut reader = KeyReader::new("dead letter", key);
-            let (_, _) = (reader.u8()?, reader.u32()?);
-            Ok((reader.u64()?, decode(value)?))
-        })
+        .map(|(place, value)| Ok((KeyReader::new("dead letter", place).u64()?, decode(value)?)))
         .collect()
 }
 

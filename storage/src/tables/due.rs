@@ -117,6 +117,17 @@ pub enum Due {
     },
     /// A licence ends.
     License,
+    /// What one agent sent another is no longer counted for a policy.
+    PairRate {
+        /// Fleet.
+        fleet: FleetNo,
+        /// The policy.
+        policy: String,
+        /// Who sent.
+        sender: AgentNo,
+        /// Who received.
+        recipient: AgentNo,
+    },
 }
 
 fn key(due_ms: TimeMs, due: &Due) -> Key {
@@ -155,6 +166,17 @@ fn key(due_ms: TimeMs, due: &Due) -> Key {
         Due::Events { fleet } => key.u8(15).u32(*fleet),
         Due::Approval { fleet, approval } => key.u8(16).u32(*fleet).u128(*approval),
         Due::License => key.u8(30),
+        Due::PairRate {
+            fleet,
+            policy,
+            sender,
+            recipient,
+        } => key
+            .u8(17)
+            .u32(*fleet)
+            .text(policy)
+            .u32(*sender)
+            .u32(*recipient),
     }
 }
 
@@ -228,6 +250,12 @@ fn parse(bytes: &[u8]) -> Result<(TimeMs, Due), StorageError> {
             approval: key.u128()?,
         },
         30 => Due::License,
+        17 => Due::PairRate {
+            fleet: key.u32()?,
+            policy: key.text()?.into(),
+            sender: key.u32()?,
+            recipient: key.u32()?,
+        },
         kind => {
             return Err(StorageError::Corrupt {
                 table: "due",

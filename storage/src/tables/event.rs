@@ -120,7 +120,7 @@ kinds! {
     FleetCreated = "fleet.created",
     MessageRedriven = "message.redriven",
     DeadLetterPurged = "dead_letter.purged",
-    MessagePolicyWouldDeny = "message.policy_would_deny",
+    MessagePolicyDryRun = "message.policy_dry_run",
     OperatorCreated = "operator.created",
     OperatorUpdated = "operator.updated",
     OperatorDeleted = "operator.deleted",
@@ -151,6 +151,7 @@ kinds! {
     OperatorTotpEnabled = "operator.totp_enabled",
     OperatorTotpDisabled = "operator.totp_disabled",
     OperatorTotpReset = "operator.totp_reset",
+    AgentLabelled = "agent.labelled",
 }
 
 impl EventKind {

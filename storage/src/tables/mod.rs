@@ -74,6 +74,8 @@ pub(crate) mod registry {
     pub const AGENT_KEY: u8 = 51;
     pub const REVOKED_KEY: u8 = 52;
     pub const HOOK: u8 = 35;
+    pub const PAIR_RATE: u8 = 55;
+    pub const APPROVAL_ORDER: u8 = 56;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).

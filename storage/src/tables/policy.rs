@@ -1,10 +1,10 @@
-//! Policies: rules that allow or deny messages, and the versions they had.
+//! Policies: rules that decide about messages, and the versions they had.
 
 use bincode::{Decode, Encode};
 
 use super::message::Priority;
 use super::{FleetNo, TimeMs, meta, record, registry};
-use crate::{Cf, Key, Read, StorageError, Txn, decode, prefix_end};
+use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode, prefix_end};
 
 /// Policies of a fleet.
 pub const POLICIES_MAX: usize = 1000;
@@ -44,20 +44,47 @@ pub struct Draft {
     pub enabled: bool,
     /// Record what it would deny, and go on.
     pub dry_run: bool,
-    /// Lower ones are looked at first, among those that deny and among those that allow.
+    /// Lower ones are looked at first, within what is looked at together.
     pub priority: u32,
 }
 
 /// What follows from a match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Action {
-    /// The message is refused. Looked at before those that allow.
+    /// The message is refused.
     Deny,
     /// The message is accepted.
     Allow,
+    /// The message waits until an operator agrees.
+    RequireApproval,
+    /// The agent with this public id receives it instead.
+    Redirect(String),
+    /// The message is refused, and its sender quarantined.
+    Quarantine,
+    /// The message gets these tags; decides nothing else.
+    Tag(Vec<String>),
 }
 
-/// Each given one holds when the message has one of its values.
+impl Action {
+    /// The word used on the wire.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Action::Deny => "deny",
+            Action::Allow => "allow",
+            Action::RequireApproval => "require_approval",
+            Action::Redirect(_) => "redirect",
+            Action::Quarantine => "quarantine",
+            Action::Tag(_) => "tag",
+        }
+    }
+
+    /// Whether it keeps the message from being accepted.
+    pub fn refuses(&self) -> bool {
+        matches!(self, Action::Deny | Action::Quarantine)
+    }
+}
+
+/// Each given one holds when the message has one of its values; all of them must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Conditions {
     /// Public ids of senders.
@@ -68,15 +95,102 @@ pub struct Conditions {
     pub message_type: Option<Vec<String>>,
     /// Priorities.
     pub priority: Option<Vec<Priority>>,
+    /// Conversations.
+    pub conversation_id: Option<Vec<String>>,
+    /// Labels of senders.
+    pub sender_labels: Option<Vec<String>>,
+    /// Capabilities of senders.
+    pub sender_capabilities: Option<Vec<String>>,
+    /// Labels of recipients.
+    pub recipient_labels: Option<Vec<String>>,
+    /// Capabilities of recipients.
+    pub recipient_capabilities: Option<Vec<String>>,
+    /// What the body must be like: all of these.
+    pub body: Vec<BodyTest>,
+    /// When.
+    pub time: Option<TimeWindows>,
+    /// How much the sender has sent the recipient already.
+    pub rate: Option<PairRate>,
 }
 
-impl Action {
-    /// The word used on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Deny => "deny",
-            Action::Allow => "allow",
-        }
+/// Something about one place of a message's body.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BodyTest {
+    /// JSON pointer (RFC 6901); empty for the whole body.
+    pub pointer: String,
+    /// What must be there.
+    pub test: BodyRule,
+}
+
+/// What must be at a place of the body.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum BodyRule {
+    /// This JSON value.
+    Equals(String),
+    /// A text in which this regular expression is found.
+    Matches(String),
+    /// Something, or nothing.
+    Exists(bool),
+}
+
+/// Times of the week in a time zone.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TimeWindows {
+    /// The zone's name in the IANA database.
+    pub time_zone: String,
+    /// Offsets from UTC in seconds and since when they hold, worked out when the policy was
+    /// written: what decides must not depend on the zone data of a node.
+    pub offsets: Vec<(TimeMs, i32)>,
+    /// Any of these will do.
+    pub windows: Vec<TimeWindow>,
+}
+
+/// A time of day on some days of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TimeWindow {
+    /// Days on which it begins, Monday the lowest bit.
+    pub days: u8,
+    /// First minute of the day.
+    pub from_minute: u16,
+    /// First minute after it; not later than the first one where it ends on the next day.
+    pub to_minute: u16,
+}
+
+/// A number of messages from one agent to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PairRate {
+    /// The condition holds once that many were accepted in the window.
+    pub max_messages: u64,
+    /// Length of the window.
+    pub window_ms: u64,
+}
+
+impl Draft {
+    /// Whether it says more than the basic policies of the wire contract.
+    pub fn is_advanced(&self) -> bool {
+        let Conditions {
+            sender_agent_id: _,
+            recipient_agent_id: _,
+            message_type: _,
+            priority: _,
+            conversation_id,
+            sender_labels,
+            sender_capabilities,
+            recipient_labels,
+            recipient_capabilities,
+            body,
+            time,
+            rate,
+        } = &self.conditions;
+        !matches!(self.action, Action::Deny | Action::Allow)
+            || conversation_id.is_some()
+            || sender_labels.is_some()
+            || sender_capabilities.is_some()
+            || recipient_labels.is_some()
+            || recipient_capabilities.is_some()
+            || !body.is_empty()
+            || time.is_some()
+            || rate.is_some()
     }
 }
 
@@ -88,7 +202,7 @@ fn versions_key(fleet: FleetNo, id: &str) -> Key {
     Key::table(registry::POLICY_VERSION).u32(fleet).text(id)
 }
 
-fn count_key(fleet: FleetNo) -> Key {
+fn changes_key(fleet: FleetNo) -> Key {
     Key::table(meta::POLICIES).u32(fleet)
 }
 
@@ -100,9 +214,20 @@ pub fn get(read: &impl Read, fleet: FleetNo, id: &str) -> Result<Option<Policy>,
     read.record(Cf::Registry, key(fleet, id).bytes())
 }
 
-/// Whether the fleet has any policy: one cheap read, for every message.
-pub fn any(read: &impl Read, fleet: FleetNo) -> Result<bool, StorageError> {
-    read.exists(Cf::Meta, count_key(fleet).bytes())
+/// How often policies of the fleet were changed; 0 where there never was one. One cheap read, for
+/// every batch of messages.
+pub fn changes(read: &impl Read, fleet: FleetNo) -> Result<u64, StorageError> {
+    match read.get(Cf::Meta, changes_key(fleet).bytes())? {
+        Some(bytes) => KeyReader::new("policies", &bytes).u64(),
+        None => Ok(0),
+    }
+}
+
+fn changed(txn: &mut Txn, fleet: FleetNo) -> Result<(), StorageError> {
+    let count = changes(txn, fleet)? + 1;
+    let value = Key::new().u64(count).into_bytes();
+    txn.put(Cf::Meta, changes_key(fleet), value);
+    Ok(())
 }
 
 /// All policies of a fleet, in the order of their ids, which is that of their making.
@@ -127,7 +252,7 @@ pub fn versions(read: &impl Read, fleet: FleetNo, id: &str) -> Result<Vec<Policy
 
 /// Writes a policy's newest version; the oldest one kept makes room.
 pub fn put(txn: &mut Txn, fleet: FleetNo, policy: &Policy) -> Result<(), StorageError> {
-    txn.put(Cf::Meta, count_key(fleet), vec![1]);
+    changed(txn, fleet)?;
     txn.put_record(Cf::Registry, key(fleet, &policy.id), policy);
     let prefix = versions_key(fleet, &policy.id);
     txn.put_record(Cf::Registry, prefix.clone().u32(policy.version), policy);
@@ -147,8 +272,5 @@ pub fn delete(txn: &mut Txn, fleet: FleetNo, id: &str) -> Result<(), StorageErro
     for (key, _) in txn.scan(Cf::Registry, prefix.bytes(), &end, VERSIONS_MAX + 1)? {
         txn.delete(Cf::Registry, key);
     }
-    if list(txn, fleet)?.is_empty() {
-        txn.delete(Cf::Meta, count_key(fleet));
-    }
-    Ok(())
+    changed(txn, fleet)
 }

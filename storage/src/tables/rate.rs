@@ -31,6 +31,46 @@ pub fn put(txn: &mut Txn, fleet: FleetNo, agent: AgentNo, window: &RateWindow) {
     txn.put_record(Cf::Meta, key(fleet, agent), window);
 }
 
+/// What one agent sent another, as one policy counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair<'a> {
+    /// The fleet.
+    pub fleet: FleetNo,
+    /// The policy, by public id.
+    pub policy: &'a str,
+    /// Who sent.
+    pub sender: AgentNo,
+    /// Who received.
+    pub recipient: AgentNo,
+}
+
+impl Pair<'_> {
+    fn key(&self) -> Key {
+        Key::table(registry::PAIR_RATE)
+            .u32(self.fleet)
+            .text(self.policy)
+            .u32(self.sender)
+            .u32(self.recipient)
+    }
+}
+
+/// The window of a pair that was counted last.
+pub fn pair(read: &impl Read, pair: &Pair<'_>) -> Result<RateWindow, StorageError> {
+    Ok(read
+        .record(Cf::Registry, pair.key().bytes())?
+        .unwrap_or_default())
+}
+
+/// Writes the window of a pair.
+pub fn put_pair(txn: &mut Txn, pair: &Pair<'_>, window: &RateWindow) {
+    txn.put_record(Cf::Registry, pair.key(), window);
+}
+
+/// Removes the window of a pair.
+pub fn delete_pair(txn: &mut Txn, pair: &Pair<'_>) {
+    txn.delete(Cf::Registry, pair.key());
+}
+
 fn violation_key(fleet: FleetNo, agent: AgentNo, at_ms: TimeMs, seq: u64) -> Key {
     Key::table(registry::VIOLATION)
         .u32(fleet)

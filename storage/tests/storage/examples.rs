@@ -20,7 +20,9 @@ use ekho_storage::tables::login::Failures;
 use ekho_storage::tables::message::{Envelope, Message, MessageState, Priority, Recipient};
 use ekho_storage::tables::notice::Notice;
 use ekho_storage::tables::operator::{Operator, Role, Scope, Scopes};
-use ekho_storage::tables::policy::{Action, Conditions, Draft, Policy};
+use ekho_storage::tables::policy::{
+    Action, BodyRule, BodyTest, Conditions, Draft, PairRate, Policy, TimeWindow, TimeWindows,
+};
 use ekho_storage::tables::rate::RateWindow;
 use ekho_storage::tables::rollup::{AgentTotals, Pair, Totals};
 use ekho_storage::tables::room::Room;
@@ -238,6 +240,7 @@ pub fn agents() -> Vec<Agent> {
         runtime: "custom".into(),
         hostname: None,
         capabilities: vec![],
+        labels: vec![],
         created_ms: NOW_MS,
         credentials: vec![Credential {
             id: 1,
@@ -252,6 +255,7 @@ pub fn agents() -> Vec<Agent> {
     let full = Agent {
         hostname: Some("host".into()),
         capabilities: vec!["draft".into(), "review".into()],
+        labels: vec!["external".into()],
         credentials: vec![
             Credential {
                 id: 3,
@@ -578,6 +582,38 @@ fn policies() -> Vec<Policy> {
                 recipient_agent_id: Some(vec!["agent_2".into(), "agent_3".into()]),
                 message_type: Some(vec!["alert".into()]),
                 priority: Some(vec![Priority::High, Priority::Urgent]),
+                conversation_id: Some(vec!["c-1".into()]),
+                sender_labels: Some(vec!["external".into()]),
+                sender_capabilities: Some(vec!["draft".into()]),
+                recipient_labels: Some(vec!["internal".into()]),
+                recipient_capabilities: Some(vec!["deploy".into()]),
+                body: vec![
+                    BodyTest {
+                        pointer: "/amount".into(),
+                        test: BodyRule::Equals("100".into()),
+                    },
+                    BodyTest {
+                        pointer: String::new(),
+                        test: BodyRule::Matches("sk-[a-z]+".into()),
+                    },
+                    BodyTest {
+                        pointer: "/x".into(),
+                        test: BodyRule::Exists(false),
+                    },
+                ],
+                time: Some(TimeWindows {
+                    time_zone: "Europe/Berlin".into(),
+                    offsets: vec![(0, 3600), (NOW_MS, 7200)],
+                    windows: vec![TimeWindow {
+                        days: 0b1_1111,
+                        from_minute: 1320,
+                        to_minute: 360,
+                    }],
+                }),
+                rate: Some(PairRate {
+                    max_messages: 10,
+                    window_ms: 60_000,
+                }),
             },
             enabled: false,
             dry_run: true,
@@ -585,7 +621,21 @@ fn policies() -> Vec<Policy> {
         },
         ..plain.clone()
     };
-    vec![plain, full]
+    let actions = [
+        Action::RequireApproval,
+        Action::Redirect("agent_2".into()),
+        Action::Quarantine,
+        Action::Tag(vec!["checked".into()]),
+    ];
+    let mut policies = vec![plain.clone(), full];
+    policies.extend(actions.map(|action| Policy {
+        draft: Draft {
+            action,
+            ..plain.draft.clone()
+        },
+        ..plain.clone()
+    }));
+    policies
 }
 
 fn hooks() -> Vec<Hook> {

@@ -15,6 +15,7 @@ mod messages;
 mod oidc;
 mod people;
 mod policies;
+mod policies_advanced;
 mod reads;
 mod sessions;
 mod settings;

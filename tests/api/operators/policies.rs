@@ -14,7 +14,7 @@ fn rule(name: &str, conditions: Value) -> Value {
     })
 }
 
-async fn create(operator: &Operator, policy: &Value) -> String {
+pub async fn create(operator: &Operator, policy: &Value) -> String {
     let made = operator.post("/v1/operator/policies", policy).await;
     assert_eq!(made.status, 201, "{}", made.text());
     assert_id(&made.json()["policyId"], "pol_").to_string()
