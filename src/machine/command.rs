@@ -517,7 +517,7 @@ pub enum OperatorRequest {
         /// Public id.
         policy_id: String,
         /// What it says.
-        draft: Draft,
+        draft: Box<Draft>,
         /// Whether there is none under this id yet.
         is_new: bool,
     },

@@ -163,7 +163,7 @@ pub(crate) fn order(
             policy_id,
             draft,
             is_new,
-        } => policy::put(apply, &by, policy_id, draft, is_new),
+        } => policy::put(apply, &by, policy_id, *draft, is_new),
         OperatorRequest::Redrive { dead_letters } => {
             dead_letter::redrive(apply, &by, &dead_letters)
         }

@@ -26,7 +26,7 @@ pub fn put(relay: &mut Relay, id: &str, draft: Draft) {
     let is_new = policy::get(&relay.txn, FLEET, id).unwrap().is_none();
     let made = relay.operator(OperatorRequest::PutPolicy {
         policy_id: id.into(),
-        draft,
+        draft: Box::new(draft),
         is_new,
     });
     assert_eq!(made, Outcome::Done);

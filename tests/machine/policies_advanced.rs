@@ -461,7 +461,7 @@ fn a_licence_is_needed_to_begin_not_to_go_on() {
         } else {
             "pol_1".into()
         },
-        draft: draft.clone(),
+        draft: Box::new(draft.clone()),
         is_new,
     };
     for draft in [

@@ -141,7 +141,7 @@ fn a_policy_also_keeps_what_is_sent_on() {
     relay.sent(&writer, &reviewer);
     relay.operator(OperatorRequest::PutPolicy {
         policy_id: "pol_1".into(),
-        draft: Draft {
+        draft: Box::new(Draft {
             name: "not to the editor".into(),
             scope_agent: None,
             action: Action::Deny,
@@ -152,7 +152,7 @@ fn a_policy_also_keeps_what_is_sent_on() {
             enabled: true,
             dry_run: false,
             priority: 1,
-        },
+        }),
         is_new: true,
     });
     assert_eq!(

@@ -300,7 +300,7 @@ fn unknown_and_unused_variables_warn() -> Test {
     assert_eq!(config.port, 4000, "an empty variable counts as unset");
     let expected = [
         "EKHO_NO_SUCH is not a setting of this relay and is ignored".to_string(),
-        "EKHO_SHIELDCORTEX_PATH is accepted and has no effect: this version has no extension hooks".to_string(),
+        "EKHO_SHIELDCORTEX_PATH is accepted and has no effect: extensions are hooks here: run the example content-scanner and register it, as docs/hooks.md says".to_string(),
         "EKHO_SWEEP_INTERVAL_MS is accepted and has no effect: nothing is swept here: what is due happens when it is due".to_string(),
         format!("prot in {} is not a setting of this relay and is ignored", dir.path().join("ekho.toml").display()),
     ];

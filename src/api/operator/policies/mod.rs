@@ -165,7 +165,7 @@ async fn create(
     let policy_id = crate::id::new_id("pol_");
     let request = OperatorRequest::PutPolicy {
         policy_id: policy_id.clone(),
-        draft,
+        draft: Box::new(draft),
         is_new: true,
     };
     app.service.order(&operator.caller, request).await?;
@@ -192,7 +192,7 @@ async fn change(
     fields.finish()?;
     let request = OperatorRequest::PutPolicy {
         policy_id,
-        draft,
+        draft: Box::new(draft),
         is_new: false,
     };
     app.service.order(&operator.caller, request).await?;
