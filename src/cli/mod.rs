@@ -228,9 +228,13 @@ mod tests {
         }
         let help = command.get_after_help().map(ToString::to_string);
         let help = help.unwrap_or_default();
-        let name = name.replace("ekho tokens create", "ekho token create");
+        // The one command that is known by its short name.
+        let name = match name {
+            "ekho tokens create" => "ekho token create",
+            name => name,
+        };
         assert!(
-            help.contains("Examples:") && help.contains(name.trim_end_matches("-api")),
+            help.contains("Examples:") && help.contains(name),
             "{name} has no example: {help}"
         );
         assert!(command.get_about().is_some(), "{name} says nothing");
