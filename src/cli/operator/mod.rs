@@ -14,6 +14,7 @@ mod messages;
 mod operators;
 mod overview;
 mod policies;
+mod policy_file;
 mod settings;
 mod tokens;
 

@@ -1,11 +1,12 @@
 //! `ekho policies`: which messages are allowed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::messages::PRIORITIES;
+use super::policy_file::{self, ExportArgs, ImportArgs, read_file};
 use crate::cli::CliError;
 use crate::cli::ask::Sure;
 use crate::cli::client::under;
@@ -13,11 +14,9 @@ use crate::cli::print;
 use crate::cli::remote::{Relay, Remote};
 use crate::cli::show::{self, Columns};
 
-const PATH: &str = "/v1/operator/policies";
+pub(super) const PATH: &str = "/v1/operator/policies";
 /// Fields of an answer that no request has.
 const READ_ONLY: [&str; 5] = ["id", "version", "created_at", "updated_at", "updated_by"];
-/// A larger file is no policy.
-const FILE_MAX_BYTES: u64 = 1 << 20;
 
 const COLUMNS: Columns<'static> = &[
     ("id", "id"),
@@ -42,6 +41,8 @@ Examples:
   ekho policies versions pol_…
   ekho policies rollback pol_… 2
   ekho policies delete pol_… --yes
+  ekho policies export --out policies.yaml
+  ekho policies import policies.yaml --dry-run
 
 A policy in a file is the object of the API, as YAML or JSON:
 
@@ -74,6 +75,8 @@ enum PoliciesCommand {
     Versions(VersionsArgs),
     Rollback(RollbackArgs),
     Preview(PreviewArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
 }
 
 /// Every policy, in the order in which they are looked at.
@@ -237,8 +240,12 @@ struct Given {
 
 pub(in crate::cli) async fn run(args: PoliciesArgs) -> Result<(), CliError> {
     let PoliciesArgs { command, remote } = args;
-    if let PoliciesCommand::Delete(args) = &command {
-        args.sure.check(&format!("Remove {}", args.policy))?;
+    match &command {
+        PoliciesCommand::Delete(args) => {
+            args.sure.check(&format!("Remove {}", args.policy))?;
+        }
+        PoliciesCommand::Import(args) => args.check()?,
+        _ => {}
     }
     remote
         .run(async |relay| match command {
@@ -278,6 +285,8 @@ pub(in crate::cli) async fn run(args: PoliciesArgs) -> Result<(), CliError> {
                 relay.done(&answer, &sentence)
             }
             PoliciesCommand::Preview(args) => preview(relay, args).await,
+            PoliciesCommand::Export(args) => policy_file::export(relay, &args).await,
+            PoliciesCommand::Import(args) => policy_file::import(relay, &args).await,
         })
         .await
 }
@@ -363,20 +372,6 @@ impl Given {
             policy["rule"] = Value::Object(Map::new());
         }
         Ok(policy)
-    }
-}
-
-/// An object in YAML, of which JSON is a part.
-fn read_file(path: &Path) -> Result<Value, CliError> {
-    let text = super::read_text(path, FILE_MAX_BYTES)?;
-    let refuse = |why: String| CliError::Content {
-        path: path.to_path_buf(),
-        why,
-    };
-    let value: Value = serde_saphyr::from_str(&text).map_err(|error| refuse(error.to_string()))?;
-    match value {
-        Value::Object(_) => Ok(value),
-        _ => Err(refuse("an object is expected, as YAML or JSON".into())),
     }
 }
 

@@ -285,10 +285,13 @@ async fn policies(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) {
     page.run(&format!("ekho policies versions {policy}"));
     page.run(&format!("ekho policies rollback {policy} 1"));
     page.run(&format!("ekho policies disable {policy}"));
-    page.text("Policies can be kept as files:");
+    page.text("Policies can be kept as files, one or all of them:");
     page.run("printf '%s\\n' 'name: quiet nights' 'scope_kind: fleet' 'rule: {action: deny, conditions: {priority: low}}' > policy.yaml");
     page.run("ekho policies create --file policy.yaml");
+    page.run("ekho policies export --out policies.yaml");
     page.run(&format!("ekho policies delete {policy} --yes"));
+    page.run("ekho policies import policies.yaml --dry-run");
+    page.run("ekho policies import policies.yaml");
 }
 
 async fn approvals(page: &mut Session<'_>, writer: &Agent) {

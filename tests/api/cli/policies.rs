@@ -182,3 +182,48 @@ async fn policies_come_from_files_in_yaml_and_json() {
     let both = shell.run(&["policies", "create", "--file", path, "--name", "x"]);
     assert_eq!(both.status.code(), Some(2));
 }
+
+#[tokio::test]
+async fn all_policies_go_out_to_a_file_and_come_back() {
+    let relay = Relay::start().await;
+    let operator = relay.operator().await;
+    let shell = Shell::new(&relay, &operator);
+    for name in ["one", "two"] {
+        let create = [
+            "policies",
+            "create",
+            "--name",
+            name,
+            "--action",
+            "deny",
+            "--message-type",
+            "alert",
+        ];
+        shell.says(&create);
+    }
+    let file = relay.dir().join("policies.yaml");
+    let path = file.to_str().unwrap();
+    shell.says(&["policies", "export", "--out", path]);
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(shell.says(&["policies", "export"]).trim(), text.trim());
+    let unchanged = "created: 0, updated: 0, unchanged: 2, deleted: 0";
+    assert_eq!(shell.says(&["policies", "import", path]).trim(), unchanged);
+
+    fs::write(&file, text.replace("name: one", "name: first")).unwrap();
+    let dry = shell.says(&["policies", "import", path, "--dry-run"]);
+    assert_eq!(
+        dry.trim(),
+        "would be created: 0, updated: 1, unchanged: 1, deleted: 0"
+    );
+    assert_eq!(shell.json(&["policies", "import", path])["updated"], 1);
+    assert!(shell.says(&["policies", "list"]).contains("first"));
+    fs::write(&file, "policies: []\n").unwrap();
+    let all = ["policies", "import", path, "--delete-others"];
+    assert!(shell.fails(&all, 2).contains("--yes"));
+    let all = ["policies", "import", path, "--delete-others", "--yes"];
+    assert_eq!(shell.json(&all)["deleted"], 2);
+    fs::write(&file, "policies: [{ name: x }]\n").unwrap();
+    let said = shell.fails(&["policies", "import", path], 1);
+    assert!(said.contains("policies.0.rule"), "{said}");
+    shell.fails(&["policies", "import", "/nowhere.yaml"], 1);
+}
