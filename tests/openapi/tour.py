@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from relay import Operator, SigningKey
+from relay import Operator, totp, SigningKey
 
 CHECKS = [
     not_a_server_error,
@@ -74,6 +74,7 @@ class Tour:
     def go(self):
         self.pages()
         self.people()
+        self.other_ways_in()
         agents = self.agents()
         self.messages(*agents)
         self.actions(*agents)
@@ -119,6 +120,25 @@ class Tour:
         settings = visit("get_settings", operator)
         visit("change_settings", operator, body={"session_ms": settings["session_ms"]})
         visit("change_settings", operator, body={"retry_backoff_ms": []})
+
+    def other_ways_in(self):
+        visit = self.visit
+        new = {"email": "factor@example.org", "password": "a long password", "role": "viewer"}
+        path = {"id": visit("create_operator", self.operator, 201, body=new)["operator_id"]}
+        second = Operator(self.relay.url, self.login["fleet_name"], new["email"], new["password"])
+        for _ in range(2):
+            secret = visit("begin_totp", second, 201, body={"password": new["password"]})["secret"]
+            codes = visit("confirm_totp", second, body={"totp_code": totp(secret)})["recovery_codes"]
+            visit("totp", second)
+            disable = {"password": new["password"], "recovery_code": codes[0]}
+            visit("disable_totp", second, body=disable)
+        visit("begin_totp", second, 201, body={"password": new["password"]})
+        visit("reset_totp", self.operator, path=path)
+        # No provider and no tailnet here: tests/api signs in by them.
+        visit("sign_in_methods")
+        visit("login_by_oidc", status=404)
+        visit("oidc_callback", status=404, query={"state": "x", "code": "x"})
+        visit("login_by_tailnet", status=404, body={}, headers={"x-ekho-csrf": "1"})
 
     def agents(self):
         operator, visit = self.operator, self.visit
