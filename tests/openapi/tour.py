@@ -214,7 +214,10 @@ class Tour:
         visit("roll_back_policy", operator, path=path, body={"version": 1})
         asked = {"sender_agent_id": first.id, "message_type": "alert", "priority": "urgent"}
         visit("preview_policies", operator, body=asked)
+        visit("export_policies", operator)
+        visit("import_policies", operator, query={"dry_run": "true"}, body={"policies": [draft | {"name": "imported"}]})
         visit("delete_policy", operator, path=path)
+        visit("label_agent", operator, path={"id": first.id}, body={"labels": ["writer"]})
 
     def hooks(self):
         operator, visit = self.operator, self.visit
