@@ -68,7 +68,7 @@ pub(super) struct ImportDone {
     get,
     path = "/v1/operator/policies/export",
     operation_id = "export_policies",
-    responses((status = 200, body = String, content_type = "application/yaml")),
+    responses((status = 200, body = PolicyFile, content_type = "application/yaml")),
 )]
 pub(super) async fn export(
     State(app): State<App>,
