@@ -142,6 +142,9 @@ def before_call(context, case, kwargs):
             ids[name] = KNOWN[before]
         if ids.get(name) in PROTECTED and case.method != "GET":
             ids[name] = "protected"
+    if str((case.query or {}).get("delete_others")).lower() == "true":
+        # What others look at stays.
+        case.query["delete_others"] = "false"
     wait = (case.query or {}).get("wait")
     if str(wait).isdigit() and WAIT_SECONDS < int(wait) <= 60:
         case.query["wait"] = WAIT_SECONDS

@@ -34,6 +34,7 @@ struct Rest {
     app: App,
     fleet: FleetNo,
     filter: Filter,
+    descending: bool,
     from: Option<u64>,
     written: u64,
     done: bool,
@@ -60,7 +61,9 @@ async fn export(
     operator: SignedIn,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let filter = Filter::of_query(&ListQuery::read(pairs(uri.query())?)?)?;
+    let query = ListQuery::read(pairs(uri.query())?)?;
+    let filter = Filter::of_query(&query)?;
+    let descending = query.descending(true)?;
     let fleet = operator.fleet();
     let (_, total) = app
         .service
@@ -72,6 +75,7 @@ async fn export(
         app,
         fleet,
         filter,
+        descending,
         from: None,
         written: 0,
         done: false,
@@ -105,7 +109,7 @@ async fn next_page(mut rest: Rest) -> Option<(Result<Bytes, Infallible>, Rest)> 
 async fn page(rest: &mut Rest) -> Result<String, ServiceError> {
     let service = &rest.app.service;
     let admits = |shown: &_| rest.filter.admits(shown);
-    let found = service.dead_letters(rest.fleet, (rest.from, true), PAGE, admits);
+    let found = service.dead_letters(rest.fleet, (rest.from, rest.descending), PAGE, admits);
     let (page, _) = found.await?;
     let mut text = String::new();
     for shown in &page.rows {

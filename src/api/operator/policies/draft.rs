@@ -238,6 +238,9 @@ fn read_action(rule: &mut Fields<'_>) -> Action {
     let words = words.map(|word| (word, word));
     let redirect_to = rule.optional_text("redirect_agent_id", ID_MAX_BYTES);
     let tags = rule.texts("tags", TAGS_MAX, TAG_MAX_BYTES);
+    if rule.has("tags") && tags.is_empty() {
+        rule.wrong("tags", format!("1 to {TAGS_MAX} items"));
+    }
     match rule.choice("action", &words, None) {
         Some("allow") => Action::Allow,
         Some("require_approval") => Action::RequireApproval,
