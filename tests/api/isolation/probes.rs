@@ -126,6 +126,11 @@ const OPERATOR_API: &[Probe] = &[
     operator("GET", "/v1/operator/agents/{agent}", ""),
     operator("GET", "/v1/operator/agents/{agent}/rate-limits", ""),
     operator(
+        "PUT",
+        "/v1/operator/agents/{agent}/labels",
+        r#"{"labels":["a"]}"#,
+    ),
+    operator(
         "POST",
         "/v1/operator/agents/{agent}/pause",
         r#"{"reason":"r"}"#,
