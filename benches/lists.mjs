@@ -131,10 +131,13 @@ async function main() {
       const done = spawnSync(ekho, args, { env, encoding: "utf8" });
       if (done.status !== 0) throw new Error(`ekho ${args.join(" ")}: ${done.stderr}`);
     };
-    bench("--agents", String(agents), "-c", "64", "--duration-seconds", "10");
+    // Some messages that are received and acked, then many that wait.
+    const received = ["--mode", "mixed", "-c", "64", "--payload-bytes", "64"];
+    bench("--agents", String(agents), ...received, "--duration-seconds", "10");
     let head = 0;
     for (; head < events; head = (await call("GET", "/v1/operator/audit")).head_seq) {
-      bench("--agents", String(agents), "--mode", "mixed", "-c", "64", "--duration-seconds", "20");
+      const load = ["-c", "8", "--batch", "100", "--payload-bytes", "64", "--duration-seconds", "5"];
+      bench("--agents", String(agents), ...load);
       say(`  ${head} events`);
     }
     // What people search by is worked out behind the load.
