@@ -89,20 +89,22 @@ struct Asking<'a, 'b> {
 }
 
 impl<'a> Asking<'a, '_> {
-    /// Who receives the message in this one's place: itself, another, or nobody.
+    /// Who receives the message in this one's place: itself, another, or nobody. The message
+    /// itself, asked about without a recipient, has the number 0.
     fn ask(
         &mut self,
         apply: &Apply<'_>,
         recipient: Option<&Agent>,
         may_redirect: bool,
-    ) -> Result<Option<Option<Agent>>, StorageError> {
+    ) -> Result<Option<AgentNo>, StorageError> {
         let now_ms = apply.now();
+        let no = recipient.map_or(0, |recipient| recipient.no);
         let sent = |policy: &str, rate: &PairRate| {
             let pair = Pair {
                 fleet: self.sender.fleet,
                 policy,
                 sender: self.sender.no,
-                recipient: recipient.map_or(0, |recipient| recipient.no),
+                recipient: no,
             };
             Ok(sent_in_window(apply.txn, &pair, rate, now_ms)?.count)
         };
@@ -117,18 +119,31 @@ impl<'a> Asking<'a, '_> {
             sent: &sent,
         };
         let verdict = self.rules.judge(&asked)?;
-        let found = &mut self.found;
-        found.dry_run = found.dry_run.or(verdict.dry_run);
+        self.found.dry_run = self.found.dry_run.or(verdict.dry_run);
         let decided = verdict.decided_by;
         let action = decided.map(|policy| &policy.draft.action);
         if verdict.refused() {
-            found.refused_by = found.refused_by.or(decided);
+            self.found.refused_by = self.found.refused_by.or(decided);
             if action == Some(&Action::Quarantine) {
-                found.quarantined_by = found.quarantined_by.or(decided);
+                self.found.quarantined_by = self.found.quarantined_by.or(decided);
             }
             return Ok(None);
         }
-        let no = recipient.map_or(0, |recipient| recipient.no);
+        let mut receives = no;
+        if let (Some(Action::Redirect(to)), true, Some(_)) = (action, may_redirect, recipient) {
+            let to = apply.live_agent(self.sender.fleet, to)?;
+            // Where it cannot go it stays, as with an operator's redirect.
+            if let Some(to) = to.filter(|to| to.no != self.sender.no && to.no != no) {
+                // Before anything is noted: what leads to nobody leaves no trace on the message.
+                let Some(other) = self.ask(apply, Some(&to), false)? else {
+                    return Ok(None);
+                };
+                receives = other;
+                let redirected = decided.map(|policy| (policy, receives));
+                self.found.redirected.extend(redirected);
+            }
+        }
+        let found = &mut self.found;
         let counted = verdict.counted.iter();
         found
             .counted
@@ -138,26 +153,10 @@ impl<'a> Asking<'a, '_> {
                 found.tags.push(tag.to_string());
             }
         }
-        match action {
-            Some(Action::RequireApproval) => {
-                found.approval_for = found.approval_for.or(decided);
-            }
-            Some(Action::Redirect(to)) if may_redirect && recipient.is_some() => {
-                let to = apply.live_agent(self.sender.fleet, to)?;
-                // Where it cannot go it stays, as with an operator's redirect.
-                if let Some(to) = to.filter(|to| to.no != self.sender.no && to.no != no) {
-                    let Some(receives) = self.ask(apply, Some(&to), false)? else {
-                        return Ok(None);
-                    };
-                    self.found
-                        .redirected
-                        .extend(decided.map(|policy| (policy, to.no)));
-                    return Ok(Some(receives));
-                }
-            }
-            _ => {}
+        if action == Some(&Action::RequireApproval) {
+            found.approval_for = found.approval_for.or(decided);
         }
-        Ok(Some(recipient.cloned()))
+        Ok(Some(receives))
     }
 }
 
@@ -190,20 +189,16 @@ pub(crate) fn permitted(
     // With nobody to receive it, the message itself is asked about.
     let as_named = match named.is_some() || recipients.is_empty() {
         true => asking.ask(apply, named.as_ref(), true)?,
-        false => Some(None),
+        false => Some(0),
     };
     if let Some(in_place) = as_named {
         for no in recipients {
-            let receives = match (&named, &in_place) {
-                (Some(named), Some(to)) if named.no == no || to.no != named.no => Some(to.no),
-                _ => {
-                    let Some(agent) = agent::get(apply.txn, asking.sender.fleet, no)? else {
-                        continue;
-                    };
-                    asking
-                        .ask(apply, Some(&agent), true)?
-                        .map(|receives| receives.map_or(no, |to| to.no))
-                }
+            let receives = match &named {
+                Some(named) if named.no == no || in_place != named.no => Some(in_place),
+                _ => match agent::get(apply.txn, asking.sender.fleet, no)? {
+                    Some(agent) => asking.ask(apply, Some(&agent), true)?,
+                    None => None,
+                },
             };
             left.extend(receives);
         }
