@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use rocksdb::compaction_filter::Decision;
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Options};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, Options};
 
 use crate::tables::derived::{self, Floors};
+
+/// Size of one part of an index or filter.
+const METADATA_BLOCK_BYTES: usize = 16 << 10;
 
 /// A column family of the state database. Families differ in how they are tuned, not in meaning;
 /// within one, tables are told apart by a leading byte.
@@ -78,6 +81,12 @@ impl Cf {
     ) -> Options {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(cache);
+        // In parts: the filter of a large file is megabytes, more than a shard of the cache holds,
+        // and would be read from disk again for every key.
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(METADATA_BLOCK_BYTES);
+        table.set_pin_top_level_index_and_filter(true);
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table.set_block_size(16 * 1024);
@@ -123,7 +132,7 @@ impl Cf {
         }
         if matches!(
             self,
-            Cf::Message | Cf::Body | Cf::Delivery | Cf::Queue | Cf::Due | Cf::Index
+            Cf::Message | Cf::Body | Cf::Delivery | Cf::Queue | Cf::Due | Cf::Index | Cf::Derived
         ) {
             // Rows here are removed in long runs; without this the space would come back only
             // when newer rows happen to push a compaction over them.
