@@ -163,6 +163,9 @@ struct Step<'a> {
     totals: BTreeMap<(Span, u32), Totals>,
     pairs: BTreeMap<(Span, u32, AgentNo, AgentNo), Pair>,
     agents: BTreeMap<(Span, u32, AgentNo), AgentTotals>,
+    /// As they are stored, and as they are after the events: written once, because every place
+    /// that a conversation leaves stays in the way of whoever reads the newest.
+    conversations: BTreeMap<String, (Option<Conversation>, Conversation)>,
 }
 
 impl<'a> Step<'a> {
@@ -173,6 +176,7 @@ impl<'a> Step<'a> {
             totals: BTreeMap::new(),
             pairs: BTreeMap::new(),
             agents: BTreeMap::new(),
+            conversations: BTreeMap::new(),
         }
     }
 
@@ -238,16 +242,23 @@ impl<'a> Step<'a> {
         let body = message::body(self.txn, self.fleet, message.uuid)?.unwrap_or_default();
         tags.extend(words_of(message, &body).into_iter().map(Tag::Word));
         let conversation = &message.conversation_id;
-        let before = derived::conversation(self.txn, self.fleet, conversation)?;
         let at_ms = message.created_ms;
+        let known = self.conversations.remove(conversation);
+        let (stored, before) = match known {
+            Some((stored, present)) => (stored, Some(present)),
+            None => {
+                let stored = derived::conversation(self.txn, self.fleet, conversation)?;
+                (stored, stored)
+            }
+        };
         let after = Conversation {
             last_seq: seq,
             messages: before.map_or(0, |before| before.messages) + 1,
             first_ms: before.map_or(at_ms, |before| before.first_ms),
             last_ms: at_ms,
         };
-        let before = before.as_ref();
-        derived::put_conversation(self.txn, self.fleet, conversation, before, &after);
+        self.conversations
+            .insert(conversation.clone(), (stored, after));
         let recipients = match message.single {
             Some(place) => vec![place],
             None => delivery::fan_out_list(self.txn, self.fleet, message.uuid, 0, RECIPIENTS_MAX)?,
@@ -343,7 +354,11 @@ impl<'a> Step<'a> {
             totals,
             pairs,
             agents,
+            conversations,
         } = self;
+        for (id, (before, after)) in &conversations {
+            derived::put_conversation(txn, fleet, id, before.as_ref(), after);
+        }
         for ((span, number), more) in totals {
             let mut stored = rollup::totals(txn, fleet, span, number)?;
             if span == Span::Hour && stored == Totals::default() {

@@ -11,7 +11,7 @@ use super::{Service, ServiceError};
 use crate::machine::outcome::Refusal;
 
 /// Agents that one answer looks at where it looks for something.
-const SCANNED: usize = 1000;
+const SCANNED: usize = 500;
 /// Refusals by rate limit that are shown.
 const VIOLATIONS: usize = 1000;
 
@@ -139,21 +139,28 @@ impl Service {
                 next = None;
                 break;
             }
-            let (agent, live) = self.with_live(view, agent)?;
             let matches = wanted
                 .from_ms
                 .is_none_or(|from_ms| agent.created_ms >= from_ms)
-                && wanted
-                    .status
-                    .is_none_or(|status| agent.status(&live) == status)
                 && (agent.id == text || agent.display_name.to_lowercase().contains(&text));
-            if matches {
+            if !matches {
+                continue;
+            }
+            // What heartbeats last said is read for those that are shown, unless it decides.
+            let live = match (wanted.status, wanted.order) {
+                (None, Order::Created | Order::Name) => AgentLive::default(),
+                _ => self.with_live(view, agent.clone())?.1,
+            };
+            if wanted
+                .status
+                .is_none_or(|status| agent.status(&live) == status)
+            {
                 found.push((agent, live));
             }
         }
         match wanted.order {
             Order::Created => {}
-            Order::Name => found.sort_by_key(|(agent, _)| agent.display_name.to_lowercase()),
+            Order::Name => found.sort_by_cached_key(|(agent, _)| agent.display_name.to_lowercase()),
             Order::Seen => found.sort_by_key(|(_, live)| live.last_seen_ms),
             Order::Status => found.sort_by_key(|(agent, live)| agent.status(live).as_str()),
         }
@@ -161,9 +168,10 @@ impl Service {
             found.reverse();
         }
         let total = found.len() as u64;
-        let agents = found.into_iter().skip(wanted.skip).take(wanted.limit);
+        let shown = found.into_iter().skip(wanted.skip).take(wanted.limit);
+        let agents = shown.map(|(agent, _)| self.with_live(view, agent));
         Ok(Found {
-            agents: agents.collect(),
+            agents: agents.collect::<Result<_, _>>()?,
             total,
             next,
         })

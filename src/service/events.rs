@@ -1,5 +1,7 @@
 //! The audit log as people and programs read it.
 
+use std::collections::BTreeMap;
+
 use ekho_storage::tables::agent::{self, Agent, AgentLive};
 use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::derived::{self, Tag};
@@ -234,20 +236,29 @@ fn rows(
         true => derived::tagged_rev(view, fleet, first, from, wants)?,
         false => derived::tagged(view, fleet, first, next, wants)?,
     };
-    let mut found = Vec::new();
-    for seq in seqs {
-        let mut all = true;
-        for tag in others {
-            all = all && derived::has_tag(view, fleet, tag, seq)?;
+    let mut found = Vec::with_capacity(seqs.len());
+    for run in runs(&seqs) {
+        let lowest = run.iter().min().copied().unwrap_or_default();
+        let read = event::list(view, fleet, lowest, run.len())?;
+        let mut read: BTreeMap<u64, Stored> = read
+            .into_iter()
+            .map(|stored| (stored.seq, stored))
+            .collect();
+        for seq in run {
+            let mut all = true;
+            for tag in others {
+                all = all && derived::has_tag(view, fleet, tag, *seq)?;
+            }
+            let stored = read.remove(seq).filter(|_| all);
+            found.push((*seq, stored));
         }
-        let stored = if all {
-            event::get(view, fleet, seq)?
-        } else {
-            None
-        };
-        found.push((seq, stored));
     }
     Ok(found)
+}
+
+/// Numbers that follow one another, up or down: they are read together.
+fn runs(seqs: &[u64]) -> impl Iterator<Item = &[u64]> {
+    seqs.chunk_by(|one, next| one.abs_diff(*next) == 1)
 }
 
 /// The public form of an event.
