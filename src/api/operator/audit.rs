@@ -1,23 +1,19 @@
 //! The audit log: its head, and its export for keeping and verifying elsewhere.
 
-use std::convert::Infallible;
-
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::Uri;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use ekho_storage::View;
 use ekho_storage::tables::FleetNo;
 use ekho_storage::tables::event::{self, Stored};
-use futures::stream;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::SignedIn;
+use super::export::{Pages, answer, line};
 use crate::api::fields::Invalid;
 use crate::api::openapi::Routes;
 use crate::api::query::pairs;
@@ -146,7 +142,6 @@ struct Rest {
     fleet: FleetNo,
     next: u64,
     ends: Ends,
-    done: bool,
 }
 
 /// The audit log as JSON lines.
@@ -191,55 +186,38 @@ async fn export(
         let stored = event::get(&view, fleet, from - 1).map_err(ServiceError::from)?;
         stored.map_or(event::GENESIS, |stored| stored.hash)
     };
-    let first = json_line(&FirstLine {
+    let first = FirstLine {
         ekho_audit: FORM,
         ends: ends_view(&ends),
         from_seq: from,
         previous_hash: hex(&before),
-    })?;
+    };
     let rest = Rest {
         view,
         fleet,
         next: from,
         ends,
-        done: false,
     };
-    let begin = stream::once(async move { Ok::<_, Infallible>(Bytes::from(format!("{first}\n"))) });
-    let lines = futures::StreamExt::chain(begin, stream::unfold(rest, next_page));
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (
-            header::CONTENT_DISPOSITION,
-            "attachment; filename=\"ekho-audit.jsonl\"",
-        ),
-    ];
-    Ok((headers, Body::from_stream(lines)).into_response())
+    Ok(answer(&first, rest)?)
 }
 
-async fn next_page(mut rest: Rest) -> Option<(Result<Bytes, Infallible>, Rest)> {
-    if rest.done {
-        return None;
-    }
-    let page = match page(&rest) {
-        Ok(page) => page,
-        Err(error) => {
-            // The last line is missing then, by which a reader knows.
-            tracing::error!(%error, "an audit export ended early");
-            return None;
+impl Pages for Rest {
+    const FILE: &'static str = "ekho-audit.jsonl";
+
+    async fn next(&mut self) -> Result<(String, bool), ServiceError> {
+        let mut text = String::new();
+        for (seq, line) in page(self)? {
+            self.next = seq + 1;
+            text.push_str(&line);
         }
-    };
-    let mut text = String::new();
-    for (seq, line) in page {
-        rest.next = seq + 1;
-        text.push_str(&line);
-        text.push('\n');
+        let more = !text.is_empty() && self.next <= self.ends.head_seq;
+        if !more {
+            let hash = hex(&self.ends.head_hash);
+            let last = json!({ "end": true, "head_seq": self.ends.head_seq, "head_hash": hash });
+            text.push_str(&line(&last)?);
+        }
+        Ok((text, more))
     }
-    if text.is_empty() || rest.next > rest.ends.head_seq {
-        let last = json!({ "end": true, "head_seq": rest.ends.head_seq, "head_hash": hex(&rest.ends.head_hash) });
-        text.push_str(&format!("{last}\n"));
-        rest.done = true;
-    }
-    Some((Ok(Bytes::from(text)), rest))
 }
 
 fn page(rest: &Rest) -> Result<Vec<(u64, String)>, ServiceError> {
@@ -252,19 +230,15 @@ fn page(rest: &Rest) -> Result<Vec<(u64, String)>, ServiceError> {
     found
         .iter()
         .take_while(|stored| stored.seq <= rest.ends.head_seq)
-        .map(|stored| Ok((stored.seq, line(rest, stored)?)))
+        .map(|stored| Ok((stored.seq, event_line(rest, stored)?)))
         .collect()
 }
 
-fn line(rest: &Rest, stored: &Stored) -> Result<String, ServiceError> {
-    json_line(&EventLine {
+fn event_line(rest: &Rest, stored: &Stored) -> Result<String, ServiceError> {
+    line(&EventLine {
         seq: stored.seq,
         hash: hex(&stored.hash),
         record: hex(&stored.record),
         event: event_view(&public(&rest.view, rest.fleet, stored)?),
     })
-}
-
-fn json_line(line: &impl Serialize) -> Result<String, ServiceError> {
-    serde_json::to_string(line).map_err(|error| ServiceError::Internal(error.to_string()))
 }

@@ -1,19 +1,16 @@
 //! Dead letters as JSON lines, with their messages, for keeping elsewhere.
 
-use std::convert::Infallible;
-
-use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::Uri;
+use axum::response::Response;
 use ekho_storage::tables::FleetNo;
-use futures::stream;
 use serde_json::json;
 use utoipa_axum::routes;
 
 use super::SignedIn;
 use super::agents::fleet_id;
 use super::dead_letters::{Filter, Filters, whole_view};
+use super::export::{Pages, answer, line};
 use super::list::ListQuery;
 use crate::api::openapi::Routes;
 use crate::api::query::pairs;
@@ -37,7 +34,6 @@ struct Rest {
     descending: bool,
     from: Option<u64>,
     written: u64,
-    done: bool,
 }
 
 /// Dead letters as JSON lines, with their messages.
@@ -78,55 +74,32 @@ async fn export(
         descending,
         from: None,
         written: 0,
-        done: false,
     };
-    let begin = stream::once(async move { Ok::<_, Infallible>(Bytes::from(format!("{first}\n"))) });
-    let lines = futures::StreamExt::chain(begin, stream::unfold(rest, next_page));
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (
-            header::CONTENT_DISPOSITION,
-            "attachment; filename=\"ekho-dead-letters.jsonl\"",
-        ),
-    ];
-    Ok((headers, Body::from_stream(lines)).into_response())
+    Ok(answer(&first, rest)?)
 }
 
-async fn next_page(mut rest: Rest) -> Option<(Result<Bytes, Infallible>, Rest)> {
-    if rest.done {
-        return None;
-    }
-    match page(&mut rest).await {
-        Ok(text) => Some((Ok(Bytes::from(text)), rest)),
-        Err(error) => {
-            // The last line is missing then, by which a reader knows.
-            tracing::error!(%error, "an export of dead letters ended early");
-            None
-        }
-    }
-}
+impl Pages for Rest {
+    const FILE: &'static str = "ekho-dead-letters.jsonl";
 
-async fn page(rest: &mut Rest) -> Result<String, ServiceError> {
-    let service = &rest.app.service;
-    let admits = |shown: &_| rest.filter.admits(shown);
-    let found = service.dead_letters(rest.fleet, (rest.from, rest.descending), PAGE, admits);
-    let (page, _) = found.await?;
-    let mut text = String::new();
-    for shown in &page.rows {
-        let body = service.dead_letter_body(rest.fleet, shown)?;
-        let line = serde_json::to_string(&whole_view(shown, &body));
-        let line = line.map_err(|error| ServiceError::Internal(error.to_string()))?;
-        text.push_str(&line);
-        text.push('\n');
-        rest.written += 1;
-    }
-    match page.next {
-        Some(next) => rest.from = next,
-        None => {
-            let last = json!({ "end": true, "dead_letters": rest.written });
-            text.push_str(&format!("{last}\n"));
-            rest.done = true;
+    async fn next(&mut self) -> Result<(String, bool), ServiceError> {
+        let service = &self.app.service;
+        let admits = |shown: &_| self.filter.admits(shown);
+        let from = (self.from, self.descending);
+        let (page, _) = service.dead_letters(self.fleet, from, PAGE, admits).await?;
+        let mut text = String::new();
+        for shown in &page.rows {
+            let body = service.dead_letter_body(self.fleet, shown)?;
+            text.push_str(&line(&whole_view(shown, &body))?);
         }
+        self.written += page.rows.len() as u64;
+        let more = page.next.is_some();
+        match page.next {
+            Some(next) => self.from = next,
+            None => {
+                let last = json!({ "end": true, "dead_letters": self.written });
+                text.push_str(&line(&last)?);
+            }
+        }
+        Ok((text, more))
     }
-    Ok(text)
 }

@@ -9,6 +9,7 @@ mod conversations;
 mod dead_letter_export;
 mod dead_letters;
 mod events;
+mod export;
 mod fleets;
 mod hooks;
 mod inbox;
