@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "raft/common/mod.rs"]
 mod common;
 
 use std::io::{BufRead, BufReader, Write};

@@ -16,9 +16,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod beyond;
 mod checks;
 mod cli;
@@ -29,3 +26,5 @@ mod isolation;
 mod operators;
 mod signature;
 mod system;
+
+use ::support;

@@ -23,6 +23,6 @@ mod process;
 mod rng;
 mod small_disk;
 mod stop;
-#[path = "../support/mod.rs"]
-mod support;
 mod wire;
+
+use ::support;

@@ -9,6 +9,7 @@
 //! - `hook`: a hook that the relay calls
 //! - `http`: one HTTP exchange and its answer
 //! - `sse`: server-sent events
+//! - `page`: pages of documentation, written by running what they show
 //! - `time`: deadlines instead of sleeps, and times as they stand on the wire
 #![allow(
     dead_code,
@@ -26,6 +27,7 @@ mod hook;
 mod http;
 mod license;
 mod operator;
+mod page;
 mod process;
 mod relay;
 mod shared;
@@ -38,8 +40,9 @@ pub use hook::{Heard, HookServer, Reply};
 pub use http::{Answer, Http};
 pub use license::{Vendor, pro_claims};
 pub use operator::Operator;
-pub use process::Process;
-pub use relay::{Credentials, Relay, RelayBuilder, ekho};
+pub use page::{Session, Stable, word};
+pub use process::{Process, free_port};
+pub use relay::{Credentials, Relay, RelayBuilder, binary, ekho, root};
 pub use shared::{Shared, shared};
 pub use signing::Signing;
 pub use sse::{Event, Events};

@@ -33,6 +33,8 @@ pub struct RelayBuilder {
     dir: Option<PathBuf>,
     /// Files in the directory that commands run in.
     files: Vec<(String, String)>,
+    /// Not set up: it is to join others.
+    is_bare: bool,
 }
 
 /// A relay in a directory of its own. Killed when dropped, and when the test process ends.
@@ -62,9 +64,28 @@ pub struct Credentials {
     pub password: String,
 }
 
+/// The built binary, beside the directory of this program. Built first: see `./dev test`.
+pub fn binary() -> PathBuf {
+    let program = std::env::current_exe().expect("the path of this program");
+    let built = program.parent().and_then(Path::parent);
+    let binary = built.expect("a build directory").join("ekho");
+    assert!(
+        binary.exists(),
+        "{} is not there: cargo build --release --workspace --bins",
+        binary.display()
+    );
+    binary
+}
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the root")
+}
+
 /// A command line of the built binary, without any setting of this process.
 pub fn ekho<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ekho"));
+    let mut command = Command::new(binary());
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("EKHO_"))
     {
@@ -90,6 +111,12 @@ impl RelayBuilder {
     /// Works in this directory instead of a temporary one, such as a small file system.
     pub fn dir(mut self, dir: &Path) -> Self {
         self.dir = Some(dir.to_path_buf());
+        self
+    }
+
+    /// Without setup: the node is to join others.
+    pub fn bare(mut self) -> Self {
+        self.is_bare = true;
         self
     }
 
@@ -122,6 +149,9 @@ impl RelayBuilder {
             temporary,
             process: None,
         };
+        if self.is_bare {
+            return relay;
+        }
         let output = relay
             .command([
                 "setup",
@@ -256,6 +286,12 @@ impl Relay {
         }
     }
 
+    /// Whether the process runs.
+    pub fn is_running(&mut self) -> bool {
+        let process = self.process.as_mut();
+        process.is_some_and(|process| process.has_ended().is_none())
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = self
@@ -297,25 +333,13 @@ impl Relay {
 
     /// Signs the owner in.
     pub async fn operator(&self) -> Operator {
-        let http = Http::new();
-        let Credentials {
-            fleet_name,
-            email,
-            password,
-            ..
-        } = self.credentials();
-        let request = json!({ "fleet_name": fleet_name, "email": email, "password": password });
-        let answer = http
-            .post(&format!("{}/v1/operator/login", self.url()), &request)
-            .await
-            .ok();
-        let text = |name: &str| answer[name].as_str().expect(name).to_string();
-        Operator {
-            token: text("token"),
-            fleet_id: text("fleet_id"),
-            relay_url: self.url(),
-            http,
-        }
+        sign_in(self.credentials(), self.url()).await
+    }
+
+    /// Signs the owner of this relay in at another node of its cluster.
+    pub async fn operator_at(&self, node: &Relay) -> Operator {
+        let url = node.url();
+        sign_in(self.credentials(), url).await
     }
 
     /// Signs the owner in and enrols as many agents as there are names.
@@ -358,5 +382,27 @@ impl Drop for Relay {
         if std::thread::panicking() {
             self.show_log();
         }
+    }
+}
+
+async fn sign_in(owner: Credentials, relay_url: String) -> Operator {
+    let http = Http::new();
+    let Credentials {
+        fleet_name,
+        email,
+        password,
+        ..
+    } = owner;
+    let request = json!({ "fleet_name": fleet_name, "email": email, "password": password });
+    let answer = http
+        .post(&format!("{relay_url}/v1/operator/login"), &request)
+        .await
+        .ok();
+    let text = |name: &str| answer[name].as_str().expect(name).to_string();
+    Operator {
+        token: text("token"),
+        fleet_id: text("fleet_id"),
+        relay_url,
+        http,
     }
 }

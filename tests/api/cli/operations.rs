@@ -1,18 +1,10 @@
 //! docs/operations.md: a session in a shell, run against a fresh relay, written down as it went.
-//!
-//! `UPDATE_DOCS=1` in the environment of this test writes the page anew; without it, the page is
-//! held against what the commands print now. Ids, times and secrets are made stable: the first id
-//! of a kind becomes number 1, every time the same one.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use regex::{Captures, Regex};
 use serde_json::json;
 
-use crate::support::{Agent, HookServer, Relay, direct};
+use crate::support::{Agent, HookServer, Relay, Session, Stable, direct, word};
 
 const HEAD: &str = "\
 # Steering a fleet from a shell
@@ -24,166 +16,23 @@ What an operator does, command by command, each with what it printed. The page i
 and a test holds it against what the commands print now. Ids, times and secrets are made stable; nothing else is changed. Every command has `--help` with more examples, `--json` gives the relay's answer in place of a table, and what cannot be taken back is asked about unless `--yes` is given. How to keep a relay running is in [operating.md](operating.md), what the commands call in [operator-api.md](operator-api.md).
 ";
 
-/// The page so far, and a shell to go on with.
-struct Session<'a> {
-    relay: &'a Relay,
-    home: PathBuf,
-    page: String,
-    stable: Stable,
-}
-
-impl Session<'_> {
-    fn title(&mut self, title: &str) {
-        self.page.push_str(&format!("\n## {title}\n"));
-    }
-
-    fn text(&mut self, text: &str) {
-        let text = self.stable.of(text);
-        self.page.push_str(&format!("\n{text}\n"));
-    }
-
-    /// Runs a line that must succeed, writes down what it prints, and returns that.
-    fn run(&mut self, line: &str) -> String {
-        self.run_to(line, 0)
-    }
-
-    /// Runs a line that ends with this exit code.
-    fn run_to(&mut self, line: &str, code: i32) -> String {
-        let output = self.shell(line);
-        assert_eq!(output.0, Some(code), "{line}: {}", output.1);
-        let mut block = format!("\n    $ {line}\n");
-        for printed in output.1.lines() {
-            block.push_str(format!("    {printed}").trim_end());
-            block.push('\n');
-        }
-        let block = self.stable.of(&block);
-        self.page.push_str(&block);
-        output.1
-    }
-
-    /// A line's exit code and all that it prints.
-    fn shell(&self, line: &str) -> (Option<i32>, String) {
-        let binary = Path::new(env!("CARGO_BIN_EXE_ekho")).parent().unwrap();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("({line}) 2>&1")]);
-        command.current_dir(&self.home).env_clear();
-        command.env("PATH", format!("{}:{path}", binary.display()));
-        command.env("HOME", &self.home).stdin(Stdio::null());
-        let output = command.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.code(), text)
-    }
-}
-
-/// Makes a page the same however often it is written.
-struct Stable {
-    /// Digits seen, by prefix, in the order in which they came.
-    ids: BTreeMap<String, Vec<String>>,
-    replaced: Vec<(String, &'static str)>,
-    id: Regex,
-    iso: Regex,
-    short: Regex,
-    hash: Regex,
-    latency: Regex,
-    public_key: Regex,
-    request: Regex,
-}
-
-impl Stable {
-    fn new(replaced: Vec<(String, &'static str)>) -> Self {
-        Stable {
-            ids: BTreeMap::new(),
-            replaced,
-            id: Regex::new(r"\b([a-z]+)_([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16})").unwrap(),
-            iso: Regex::new(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").unwrap(),
-            short: Regex::new(r"\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ").unwrap(),
-            public_key: Regex::new(r"MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=").unwrap(),
-            latency: Regex::new(r"after \d+ ms").unwrap(),
-            hash: Regex::new(r"\b[0-9a-f]{64}\b").unwrap(),
-            request: Regex::new(r"\breq_[0-9a-f]+").unwrap(),
-        }
-    }
-
-    fn of(&mut self, text: &str) -> String {
-        let mut text = text.to_string();
-        for (from, to) in &self.replaced {
-            text = text.replace(from, to);
-        }
-        let text = self.request.replace_all(&text, "req_…");
-        let ids = &mut self.ids;
-        // As long as before, so that tables stay in step.
-        let text = self.id.replace_all(&text, |found: &Captures<'_>| {
-            let (prefix, digits) = (&found[1], &found[2]);
-            let known = ids.entry(prefix.into()).or_default();
-            let place = known.iter().position(|one| one == digits);
-            let place = place.unwrap_or_else(|| {
-                known.push(digits.into());
-                known.len() - 1
-            });
-            format!("{prefix}_{:0width$}", place + 1, width = digits.len())
-        });
-        let text = self.latency.replace_all(&text, "after 2 ms");
-        let text = self.hash.replace_all(&text, "3f1c…");
-        let text = self.public_key.replace_all(&text, "MCowBQYDK2VwAyEA…");
-        let text = self.iso.replace_all(&text, "2026-01-31T12:00:00.000Z");
-        let text = self.short.replace_all(&text, "2026-01-31 12:00:00Z");
-        text.into_owned()
-    }
-}
-
-/// The first word that begins so.
-fn word(text: &str, prefix: &str) -> String {
-    let mut words = text.split(|c: char| c.is_whitespace() || ",:;\"".contains(c));
-    let found = words.find(|word| word.starts_with(prefix));
-    found
-        .unwrap_or_else(|| panic!("no {prefix} in {text}"))
-        .to_string()
-}
-
-fn page_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")
-}
-
 /// On several threads: the hook answers while a command is waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_operations_is_what_the_commands_print() {
     let relay = Relay::builder().pro().start().await;
-    let page = write_page(&relay).await;
-    let path = page_path();
-    if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, &page).unwrap();
-    }
-    let written = fs::read_to_string(&path).unwrap();
-    let lines = written.lines().zip(page.lines());
-    for (number, (before, now)) in lines.enumerate() {
-        assert_eq!(
-            before,
-            now,
-            "docs/operations.md, line {}; UPDATE_DOCS=1 writes it anew",
-            number + 1
-        );
-    }
-    assert_eq!(
-        written, page,
-        "docs/operations.md; UPDATE_DOCS=1 writes it anew"
-    );
+    write_page(&relay).await.check("operations.md");
 }
 
 /// Runs the session. What agents do meanwhile goes over the agent API, and the text says so.
-async fn write_page(relay: &Relay) -> String {
+async fn write_page(relay: &Relay) -> Session {
     let home = relay.dir().join("home");
     fs::create_dir_all(&home).unwrap();
     let owner = relay.credentials();
     fs::write(home.join("password.txt"), &owner.password).unwrap();
     fs::write(home.join("ada.txt"), "a first password").unwrap();
     let port = relay.port.to_string();
-    let mut session = Session {
-        relay,
-        home,
-        page: HEAD.into(),
-        stable: Stable::new(vec![(format!("127.0.0.1:{port}"), "127.0.0.1:4000")]),
-    };
+    let replaced = vec![(format!("127.0.0.1:{port}"), "127.0.0.1:4000")];
+    let mut session = Session::new(&home, HEAD, Stable::new(replaced));
     let page = &mut session;
     // One after the other, so that they always come in the same order.
     let operator = relay.operator().await;
@@ -192,7 +41,7 @@ async fn write_page(relay: &Relay) -> String {
         operator.enrol("Reviewer").await,
     );
     operator.post("/v1/operator/logout", &json!({})).await.ok();
-    sign_in(page);
+    sign_in(page, relay);
     people(page);
     agents(page, &writer, &reviewer).await;
     messages(page, &writer, &reviewer).await;
@@ -203,13 +52,13 @@ async fn write_page(relay: &Relay) -> String {
     keys(page);
     fleets(page);
     settings_and_audit(page);
-    session.page
+    session
 }
 
-fn sign_in(page: &mut Session<'_>) {
+fn sign_in(page: &mut Session, relay: &Relay) {
     page.title("Sign in");
     page.text("On the relay's machine commands act as the owner in `credentials.json`. From anywhere else, sign in; the session is kept for the commands that follow, the password is not.");
-    let url = page.relay.url();
+    let url = relay.url();
     page.run(&format!("ekho login --url {url} --fleet test --email owner@example.org --password-stdin < password.txt"));
     page.run("ekho operators me");
     page.text("A program acts with an API token instead, in `EKHO_TOKEN` or in the file that `--token-file` names, within the scopes it was given:");
@@ -219,7 +68,7 @@ fn sign_in(page: &mut Session<'_>) {
     page.run_to("ekho tokens create --token-file report.token", 1);
 }
 
-fn people(page: &mut Session<'_>) {
+fn people(page: &mut Session) {
     page.title("Operators");
     page.run("ekho operators add ada@example.org --role operator --password-stdin < ada.txt");
     page.run("ekho operators list");
@@ -228,7 +77,7 @@ fn people(page: &mut Session<'_>) {
     page.run("ekho operators remove ada@example.org --yes");
 }
 
-async fn agents(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) {
+async fn agents(page: &mut Session, writer: &Agent, reviewer: &Agent) {
     page.title("Agents");
     page.text("A token admits one agent, once, within an hour. Here two have enrolled already.");
     page.run("ekho tokens create");
@@ -252,7 +101,7 @@ async fn agents(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) {
     page.run_to("ekho agents revoke agent_1 --reason retired --yes", 1);
 }
 
-async fn messages(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) {
+async fn messages(page: &mut Session, writer: &Agent, reviewer: &Agent) {
     page.title("Messages and conversations");
     let (from, to) = (&writer.id, &reviewer.id);
     let sent = page.run(&format!("ekho messages send --to {from} --conversation report 'Please begin with the quarterly report'"));
@@ -269,7 +118,7 @@ async fn messages(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) {
     page.run(&format!("ekho messages cancel {}", word(&sent, "msg_")));
 }
 
-async fn policies(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) {
+async fn policies(page: &mut Session, writer: &Agent, reviewer: &Agent) {
     page.title("Policies");
     let made = page.run("ekho policies create --name 'no shouting' --action deny --message-type alert,broadcast --dry-run");
     let policy = word(&made, "pol_");
@@ -294,7 +143,7 @@ async fn policies(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) {
     page.run("ekho policies import policies.yaml");
 }
 
-async fn approvals(page: &mut Session<'_>, writer: &Agent) {
+async fn approvals(page: &mut Session, writer: &Agent) {
     page.title("Approvals");
     page.text("The writer asked to be allowed two things, and waits.");
     let mut ids = Vec::new();
@@ -319,7 +168,7 @@ async fn approvals(page: &mut Session<'_>, writer: &Agent) {
     page.run_to(&format!("ekho approvals approve {}", ids[1]), 1);
 }
 
-async fn dead_letters(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) {
+async fn dead_letters(page: &mut Session, writer: &Agent, reviewer: &Agent) {
     page.title("Dead letters");
     page.run("ekho settings set 'retry_backoff_ms=[]'");
     page.text("With no retries left, what the reviewer gives back is a dead letter at once.");
@@ -342,7 +191,7 @@ async fn dead_letters(page: &mut Session<'_>, writer: &Agent, reviewer: &Agent) 
     page.run("ekho dead-letters purge --all --reason 'cannot read' --yes");
 }
 
-async fn hooks(page: &mut Session<'_>) {
+async fn hooks(page: &mut Session) {
     page.title("Hooks");
     page.text("A hook is a program that is asked before a message is accepted, or told what happened, over signed HTTP requests. Its secret is shown once, alone on standard output.");
     let hook = HookServer::start().await;
@@ -351,7 +200,7 @@ async fn hooks(page: &mut Session<'_>) {
         .trim_start_matches("http://")
         .trim_end_matches('/')
         .to_string();
-    page.stable.replaced.push((url, "127.0.0.1:4100"));
+    page.replace(&url, "127.0.0.1:4100");
     page.run(&format!(
         "ekho hooks add --name scanner --hook-url {} --event before_message > scanner.secret",
         hook.url
@@ -366,7 +215,7 @@ async fn hooks(page: &mut Session<'_>) {
     page.run(&format!("ekho hooks remove {id} --yes"));
 }
 
-fn keys(page: &mut Session<'_>) {
+fn keys(page: &mut Session) {
     page.title("Signing keys");
     page.text("The private half of a key stays in its file. A root key vouches for others; agents learn of those it leads to when they enrol.");
     page.run("ekho keys generate --out root.pem");
@@ -386,7 +235,7 @@ fn keys(page: &mut Session<'_>) {
     page.run("ekho keys revoked");
 }
 
-fn fleets(page: &mut Session<'_>) {
+fn fleets(page: &mut Session) {
     page.title("Fleets");
     page.text("One relay can hold many fleets that learn nothing of each other. More than one needs a licence, which this relay has.");
     page.run("ekho license status | head -n 3");
@@ -397,7 +246,7 @@ fn fleets(page: &mut Session<'_>) {
     page.run("ekho fleets restore office");
 }
 
-fn settings_and_audit(page: &mut Session<'_>) {
+fn settings_and_audit(page: &mut Session) {
     page.title("Settings");
     page.run("ekho settings set rate_max_messages=60 'approval_risks=[\"medium\", \"high\", \"critical\"]'");
     page.run_to("ekho settings set rate_max_messages=none", 1);

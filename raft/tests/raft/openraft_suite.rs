@@ -1,9 +1,6 @@
 //! openraft's own conformance suite against our log and state machine.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod common;
-
-use common::{Counter, config, open_state};
+use crate::common::{Counter, config, open_state};
 use ekho_raft::log::{LogStore, LogWriter};
 use ekho_raft::machine::{ApplyThread, StateMachine};
 use ekho_raft::types::TypeConfig;

@@ -1,13 +1,10 @@
 //! Damage on disk: a write cut short by a crash is recovered, everything else is refused with a
 //! sentence that says what and what to do.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Counter, config, count, open_state, propose, start, stop};
+use crate::common::{Counter, config, count, open_state, propose, start, stop};
 use ekho_raft::{Node, StartError};
 use tempfile::TempDir;
 

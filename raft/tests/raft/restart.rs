@@ -1,12 +1,9 @@
 //! Restarts: the state is late, the log is not; the same log makes the same state.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{Counter, config, count, dump, open_state, propose, start, start_with, stop};
+use crate::common::{Counter, config, count, dump, open_state, propose, start, start_with, stop};
 use ekho_raft::log::LogStore;
 use ekho_raft::{Node, StartError};
 use ekho_storage::Cf;
@@ -48,7 +45,7 @@ async fn a_state_that_was_never_flushed_is_replayed() {
     let node = Node::start(config(dir.path()), state, Counter::default())
         .await
         .unwrap();
-    common::lead(&node).await;
+    crate::common::lead(&node).await;
     node.read_point().await.unwrap();
     assert_eq!(
         without_position(dump(node.state())),
@@ -186,14 +183,14 @@ async fn the_newest_entries_are_read_back_from_disk() {
     config.limits.log_write_buffer_bytes = 64 * 1024;
     let node = start_with(config.clone()).await;
     for seed in 0..100 {
-        propose(&node, common::fill(seed, 4000)).await;
+        propose(&node, crate::common::fill(seed, 4000)).await;
     }
     stop(node).await;
     fs::remove_dir_all(dir.path().join("state")).unwrap();
     let node = start_with(config).await;
     node.read_point().await.unwrap();
     for seed in 0..100 {
-        let command = String::from_utf8(common::fill(seed, 4000).to_vec()).unwrap();
+        let command = String::from_utf8(crate::common::fill(seed, 4000).to_vec()).unwrap();
         assert_eq!(count(node.state(), &command), 1);
     }
     stop(node).await;

@@ -1,13 +1,6 @@
 //! A full disk: commands are refused before anything is written, what was accepted is held and
 //! finished, reads go on, and room heals it without a restart. Needs root for a small file
 //! system of its own; without, there is nothing here that could be tested.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking"
-)]
-
-mod common;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -17,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::common::{Counter, config, count, eventually, fill, propose, start_with, stop};
 use bytes::Bytes;
-use common::{Counter, config, count, eventually, fill, propose, start_with, stop};
 use ekho_raft::{Node, NodeConfig, Observer, ProposeError};
 use tempfile::TempDir;
 

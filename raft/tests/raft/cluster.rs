@@ -1,15 +1,12 @@
 //! Three nodes in one process: what runs alone today is what runs as a cluster.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use crate::common::{Counter, config, count, dump, eventually, fill, open_state, propose, stop};
 use bytes::Bytes;
-use common::{Counter, config, count, dump, eventually, fill, open_state, propose, stop};
 use ekho_raft::network::{
     Append, Appended, Ballot, Client, HandedOver, Handover, Installed, LeaderVote, Transport,
     TransportError, Voted,
@@ -140,7 +137,7 @@ async fn applied(node: &Node<Counter>, index: u64) {
 async fn three(dir: &Path) -> (Wire, [Node<Counter>; 3]) {
     let wire = Wire::default();
     let first = wire.start(dir, 1).await;
-    common::lead(&first).await;
+    crate::common::lead(&first).await;
     let second = wire.start(dir, 2).await;
     let third = wire.start(dir, 3).await;
     for node_id in [2, 3] {
@@ -265,7 +262,7 @@ async fn leadership_is_handed_over_on_request() {
     let index = first.status().applied_index.unwrap();
     applied(&second, index).await;
     first.hand_over(2).await.unwrap();
-    common::lead(&second).await;
+    crate::common::lead(&second).await;
     assert_eq!(propose(&second, "one").await, "one=2");
     for node in [first, second, third] {
         stop(node).await;

@@ -1,15 +1,12 @@
 //! Snapshots: built on demand and by size, the log purged below them, restarts from them, damage
 //! noticed.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{
+use crate::common::{
     Counter, config, count, eventually, fill, open_state, propose, start, start_with, stop,
 };
 use ekho_raft::{Node, SnapshotDir, SnapshotError, StartError};

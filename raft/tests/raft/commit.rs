@@ -1,16 +1,13 @@
 //! Group commit: every caller gets its own outcome, limits hold, and stopping finishes what was
 //! accepted.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::common::{Counter, config, count, open_state, propose, start, start_with, stop};
 use bytes::Bytes;
-use common::{Counter, config, count, open_state, propose, start, start_with, stop};
 use ekho_raft::{Node, Observer, ProposeError, ReadError};
 use tempfile::TempDir;
 

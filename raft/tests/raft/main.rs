@@ -1,0 +1,17 @@
+//! The tests of this crate as one program: each program compiles openraft's generic code again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod cluster;
+mod codec;
+mod commit;
+mod common;
+mod damage;
+mod disk_full;
+mod openraft_suite;
+mod peers;
+mod restart;
+mod snapshots;
