@@ -78,6 +78,17 @@ impl<M: Machine> Node<M> {
             .map_err(change)
     }
 
+    /// Removes a node that does not vote. It may not come back under its number.
+    pub async fn remove(&self, node_id: NodeId) -> Result<(), ClusterError> {
+        let change_set = ChangeMembers::RemoveNodes(BTreeSet::from([node_id]));
+        self.inner
+            .raft
+            .change_membership(change_set, true)
+            .await
+            .map(|_| ())
+            .map_err(change)
+    }
+
     /// Asks `node_id` to lead instead of this node. Returns before it does.
     pub async fn hand_over(&self, node_id: NodeId) -> Result<(), ClusterError> {
         self.inner

@@ -42,14 +42,14 @@ pub enum CodecError {
 }
 
 #[derive(Encode, BorrowDecode)]
-struct LogIdV1 {
+pub(crate) struct LogIdV1 {
     term: u64,
     node_id: u64,
     index: u64,
 }
 
 #[derive(Encode, BorrowDecode)]
-struct VoteV1 {
+pub(crate) struct VoteV1 {
     term: u64,
     node_id: u64,
     committed: bool,
@@ -159,25 +159,12 @@ pub fn decode_log_id(record: &[u8]) -> Result<LogId, CodecError> {
 
 /// Encodes a vote.
 pub fn encode_vote(vote: &Vote) -> Result<Vec<u8>, CodecError> {
-    let LeaderId { term, node_id } = vote.leader_id;
-    sealed(&VoteV1 {
-        term,
-        node_id,
-        committed: vote.committed,
-    })
+    sealed(&VoteV1::from(vote))
 }
 
 /// Reads a vote.
 pub fn decode_vote(record: &[u8]) -> Result<Vote, CodecError> {
-    let VoteV1 {
-        term,
-        node_id,
-        committed,
-    } = open(record)?;
-    Ok(Vote {
-        leader_id: LeaderId { term, node_id },
-        committed,
-    })
+    open::<VoteV1>(record).map(Vote::from)
 }
 
 /// Encodes a membership with the entry that set it.
@@ -217,13 +204,13 @@ pub fn decode_identity(record: &[u8]) -> Result<Identity, CodecError> {
     })
 }
 
-fn sealed<T: Encode>(value: &T) -> Result<Vec<u8>, CodecError> {
+pub(crate) fn sealed<T: Encode>(value: &T) -> Result<Vec<u8>, CodecError> {
     let mut buffer = Vec::new();
     seal(value, &mut buffer)?;
     Ok(buffer)
 }
 
-fn seal<T: Encode>(value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
+pub(crate) fn seal<T: Encode>(value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
     let start = buffer.len();
     buffer.push(VERSION);
     bincode::encode_into_std_write(value, buffer, CONFIG)
@@ -233,7 +220,7 @@ fn seal<T: Encode>(value: &T, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
     Ok(())
 }
 
-fn open<'a, T: BorrowDecode<'a, ()>>(record: &'a [u8]) -> Result<T, CodecError> {
+pub(crate) fn open<'a, T: BorrowDecode<'a, ()>>(record: &'a [u8]) -> Result<T, CodecError> {
     let body = body(record)?;
     let (value, used) = bincode::borrow_decode_from_slice(body, CONFIG)
         .map_err(|error| CodecError::Malformed(error.to_string()))?;
@@ -286,6 +273,31 @@ impl From<&LogId> for LogIdV1 {
 impl From<LogIdV1> for LogId {
     fn from(stored: LogIdV1) -> Self {
         log_id(stored.term, stored.node_id, stored.index)
+    }
+}
+
+impl From<&Vote> for VoteV1 {
+    fn from(vote: &Vote) -> Self {
+        let LeaderId { term, node_id } = vote.leader_id;
+        VoteV1 {
+            term,
+            node_id,
+            committed: vote.committed,
+        }
+    }
+}
+
+impl From<VoteV1> for Vote {
+    fn from(stored: VoteV1) -> Self {
+        let VoteV1 {
+            term,
+            node_id,
+            committed,
+        } = stored;
+        Vote {
+            leader_id: LeaderId { term, node_id },
+            committed,
+        }
     }
 }
 

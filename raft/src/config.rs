@@ -34,6 +34,10 @@ pub struct NodeConfig {
     pub observer: Arc<dyn Observer>,
     /// Carries messages to peers.
     pub transport: Arc<dyn Transport>,
+    /// The release, as other nodes are told.
+    pub release: String,
+    /// The feature level that this release understands, as other nodes are told.
+    pub feature_level: u32,
 }
 
 impl NodeConfig {
@@ -55,6 +59,8 @@ impl NodeConfig {
             timing: Timing::default(),
             observer: Arc::new(NoObserver),
             transport: Arc::new(NoPeers),
+            release: String::new(),
+            feature_level: 1,
         }
     }
 }
@@ -117,6 +123,10 @@ pub struct Timing {
     pub election_max: Duration,
     /// How often free space, snapshot size and purging are looked at.
     pub maintenance: Duration,
+    /// How often nodes tell each other how they are, and where.
+    pub hello: Duration,
+    /// How long a request waits for a leader before it is told that there is none.
+    pub patience: Duration,
 }
 
 impl Default for Timing {
@@ -126,6 +136,8 @@ impl Default for Timing {
             election_min: Duration::from_millis(300),
             election_max: Duration::from_millis(600),
             maintenance: Duration::from_millis(200),
+            hello: Duration::from_secs(1),
+            patience: Duration::from_millis(1500),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use ekho_storage::StorageError;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::codec::CodecError;
@@ -87,8 +88,9 @@ impl StartError {
     }
 }
 
-/// Why a command has no outcome.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+/// Why a command has no outcome. Nodes tell it each other.
+#[derive(Clone, Debug, Error, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProposeError {
     /// No leader accepts commands here. Nothing was done.
     #[error("no leader; retry after {retry_after_ms} ms")]
@@ -119,6 +121,9 @@ pub enum ProposeError {
     /// The node is stopping or has stopped. Nothing was done.
     #[error("the node is stopping")]
     Stopped,
+    /// This is not for who asks. Nothing was done.
+    #[error("{0}")]
+    Forbidden(String),
 }
 
 /// Why there is no read point.

@@ -2,10 +2,11 @@
 //! grown, purge what they cover.
 
 use std::sync::Weak;
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
-use openraft::{Raft, ServerState};
+use openraft::{Instant as _, Raft, ServerState};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -20,6 +21,10 @@ use crate::types::TypeConfig;
 /// The part of the snapshot threshold at which a node short of space builds one, hoping that the
 /// log it can then purge makes room.
 const SHORT_OF_SPACE_DIVISOR: u64 = 8;
+
+/// A leader that has not heard from a majority for so long accepts nothing. Several elections long:
+/// by then another leads, if anybody can.
+const QUORUM_SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// Follows who leads. The future ends with openraft, and says so if nobody asked for that.
 pub(crate) fn leadership(
@@ -97,7 +102,33 @@ pub(crate) async fn run(node: Weak<Inner>) {
 pub(crate) struct Ended;
 
 impl Inner {
+    /// Whether a leader heard from a majority lately. A node that does not lead is not asked.
+    fn has_quorum(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state != ServerState::Leader {
+            return true;
+        }
+        let is_alone = metrics.membership_config.voter_ids().count() == 1;
+        is_alone
+            || metrics
+                .last_quorum_acked
+                .as_ref()
+                .is_none_or(|at| (**at).elapsed() < QUORUM_SILENCE_MAX)
+    }
+
     async fn look_after(&self) -> Result<(), Ended> {
+        let has_quorum = self.has_quorum();
+        self.quorum_seen.send_if_modified(|before| {
+            let changes = *before != has_quorum;
+            if changes && has_quorum {
+                tracing::info!("a majority of the voters can be reached again");
+            } else if changes {
+                tracing::warn!("a majority of the voters cannot be reached: nothing is accepted");
+            }
+            *before = has_quorum;
+            changes
+        });
         let short_of_space = self.disk.check();
         let snapshot = {
             let metrics = self.raft.data_metrics();

@@ -1,6 +1,7 @@
 //! The node: what the rest of the program holds.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +17,10 @@ use crate::error::{ProposeError, ReadError, SnapshotError};
 use crate::fatal::Fatal;
 use crate::log::{LogStore, LogWriter};
 use crate::machine::{Applied, ApplyThread, Machine, StateMachine};
+use crate::network::Answers;
 use crate::proposer::Queue;
 use crate::reads::ReadPoints;
-use crate::snapshot::Snapshots;
+use crate::snapshot::{Incoming, Snapshots};
 use crate::status::{Leadership, Member, NodeStatus, Role};
 use crate::types::TypeConfig;
 
@@ -50,8 +52,16 @@ pub(crate) struct Inner {
     pub(crate) queue: Queue,
     pub(crate) reads: ReadPoints,
     pub(crate) leadership: watch::Receiver<Leadership>,
+    /// False while this node believes that it leads, and has not heard from a majority.
+    pub(crate) quorum: watch::Receiver<bool>,
+    pub(crate) quorum_seen: watch::Sender<bool>,
     pub(crate) disk: Disk,
     pub(crate) fatal: Fatal,
+    /// A snapshot on its way here.
+    pub(crate) incoming: tokio::sync::Mutex<Option<Incoming>>,
+    /// Who answers what the program above is asked.
+    pub(crate) answers: Mutex<Option<Arc<dyn Answers>>>,
+    pub(crate) is_draining: AtomicBool,
     pub(crate) parts: Mutex<Option<Parts>>,
 }
 
@@ -88,13 +98,32 @@ impl<M: Machine> Node<M> {
     /// Proposes a command and waits until it is durable on a majority and applied here. Commands
     /// proposed together share one log entry and one fsync; each gets its own outcome.
     pub async fn propose(&self, command: Bytes) -> Result<Bytes, ProposeError> {
-        self.inner.queue.propose(command).await
+        let mut quorum = self.inner.quorum.clone();
+        if !*quorum.borrow_and_update() {
+            return Err(self.inner.no_leader());
+        }
+        tokio::select! {
+            biased;
+            outcome = self.inner.queue.propose(command) => outcome,
+            // The others may yet decide on it, or on something else.
+            _ = quorum.wait_for(|has| !has) => Err(ProposeError::OutcomeUnknown),
+        }
     }
 
     /// Waits until a read of the state is linearizable: it will see everything any client was
-    /// told before this call. Callers at the same time share one round.
+    /// told before this call, by whichever node. Callers at the same time share one round.
     pub async fn read_point(&self) -> Result<(), ReadError> {
         self.inner.reads.take().await
+    }
+
+    /// Up to where a read that begins now must have applied, on whichever node it is made.
+    pub async fn read_index(&self) -> Result<u64, ReadError> {
+        self.inner.reads.index().await
+    }
+
+    /// Waits until `index`, from [`Node::read_index`] of any node, is applied here.
+    pub async fn reach(&self, index: u64) -> Result<(), ReadError> {
+        self.inner.reads.reach(index).await
     }
 
     /// Who leads, and since when; changes are announced.
@@ -233,6 +262,8 @@ impl Inner {
         for task in parts.tasks {
             task.abort();
         }
+        // Who answers may hold the node.
+        self.answers.lock().take();
         let state = self.state.clone();
         let (mut apply, mut writer) = (parts.apply, parts.writer);
         let ended = tokio::task::spawn_blocking(move || {
@@ -259,7 +290,7 @@ impl Inner {
     }
 }
 
-fn role(state: ServerState) -> Role {
+pub(crate) fn role(state: ServerState) -> Role {
     match state {
         ServerState::Learner => Role::Learner,
         ServerState::Follower => Role::Follower,

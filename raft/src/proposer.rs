@@ -148,6 +148,11 @@ impl Queue {
         self.waiting.commands.load(Ordering::Relaxed)
     }
 
+    /// Whether the node is stopping.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// Accepts nothing more; the proposer finishes what was accepted and ends.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);

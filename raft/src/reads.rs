@@ -5,33 +5,42 @@
 //! time there is one question in flight and one group waiting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::{Raft, ReadPolicy};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::NodeConfig;
 use crate::error::ReadError;
 use crate::machine::{Applied, StateMachine};
-use crate::types::{LogId, TypeConfig};
+use crate::network::Transport;
+use crate::types::{LogId, NodeId, TypeConfig};
 
 /// Reads waiting at most; they cost a channel each.
 const WAITING_MAX: usize = 64 * 1024;
+/// How long a question may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Taken into one question.
 const ROUND_MAX: usize = 4096;
 
-type Answer = Result<(), ReadError>;
+/// Up to where a read must have applied.
+type Answer = Result<u64, ReadError>;
 
 /// Where readers ask.
 pub(crate) struct ReadPoints {
     questions: mpsc::Sender<oneshot::Sender<Answer>>,
+    applied: Arc<Applied>,
 }
 
 /// The task's side.
 pub(crate) struct Asker {
     questions: mpsc::Receiver<oneshot::Sender<Answer>>,
     raft: Raft<TypeConfig, StateMachine>,
+    node_id: NodeId,
     applied: Arc<Applied>,
+    transport: Arc<dyn Transport>,
     retry_after_ms: u64,
 }
 
@@ -39,27 +48,48 @@ impl ReadPoints {
     pub(crate) fn new(
         raft: Raft<TypeConfig, StateMachine>,
         applied: Arc<Applied>,
-        retry_after_ms: u64,
+        config: &NodeConfig,
     ) -> (Self, Asker) {
         let (sender, questions) = mpsc::channel(WAITING_MAX);
-        (
-            ReadPoints { questions: sender },
-            Asker {
-                questions,
-                raft,
-                applied,
-                retry_after_ms,
-            },
-        )
+        let asker = Asker {
+            questions,
+            raft,
+            node_id: config.node_id,
+            applied: applied.clone(),
+            transport: config.transport.clone(),
+            retry_after_ms: config.timing.retry_after_ms(),
+        };
+        let points = ReadPoints {
+            questions: sender,
+            applied,
+        };
+        (points, asker)
     }
 
-    pub(crate) async fn take(&self) -> Answer {
+    /// Waits until this node has applied what a read must see.
+    pub(crate) async fn take(&self) -> Result<(), ReadError> {
+        let index = self.index().await?;
+        self.reach(index).await
+    }
+
+    /// Up to where a read that begins now must have applied, on whichever node it is made.
+    pub(crate) async fn index(&self) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.questions
             .send(reply)
             .await
             .map_err(|_| ReadError::Stopped)?;
         answer.await.unwrap_or(Err(ReadError::Stopped))
+    }
+
+    /// Waits until `index` is applied.
+    pub(crate) async fn reach(&self, index: u64) -> Result<(), ReadError> {
+        let mut applied = self.applied.index.subscribe();
+        applied
+            .wait_for(|applied| applied.is_some_and(|applied| applied >= index))
+            .await
+            .map(|_| ())
+            .map_err(|_| ReadError::Stopped)
     }
 }
 
@@ -77,11 +107,34 @@ impl Asker {
     }
 
     async fn ask(&self) -> Answer {
+        let (leader, peer) = {
+            let metrics = self.raft.server_metrics();
+            let metrics = metrics.borrow_watched();
+            let leader = metrics.current_leader;
+            let membership = metrics.membership_config.membership();
+            let peer = leader.and_then(|leader| membership.get_node(&leader).cloned());
+            (leader, peer.unwrap_or_default())
+        };
+        match leader {
+            Some(leader) if leader != self.node_id => {
+                let index = self.transport.read_index(leader, &peer).await;
+                index.map_err(|error| {
+                    tracing::debug!(leader, %error, "the leader gave no read point");
+                    self.no_leader(Some(leader))
+                })
+            }
+            _ => self.ask_here().await,
+        }
+    }
+
+    /// Asks as the leader, who has to make sure that it still is.
+    async fn ask_here(&self) -> Answer {
         let answered = self.applied.position.lock().applied;
-        let linearizer = self
-            .raft
-            .get_read_linearizer(ReadPolicy::ReadIndex)
+        let asked = self.raft.get_read_linearizer(ReadPolicy::ReadIndex);
+        // Without a majority nobody answers.
+        let linearizer = tokio::time::timeout(PATIENCE, asked)
             .await
+            .map_err(|_| self.no_leader(None))?
             .map_err(|error| self.refusal(error))?;
         let read_point = linearizer.read_log_id().log_id();
         let alone = {
@@ -90,30 +143,23 @@ impl Asker {
             metrics.membership_config.nodes().count() == 1
         };
         let answered = answered.filter(|_| alone);
-        self.reach(needed(answered, read_point)).await
-    }
-
-    /// Waits until `index` is applied.
-    async fn reach(&self, index: u64) -> Answer {
-        let mut applied = self.applied.index.subscribe();
-        applied
-            .wait_for(|applied| applied.is_some_and(|applied| applied >= index))
-            .await
-            .map(|_| ())
-            .map_err(|_| ReadError::Stopped)
+        Ok(needed(answered, read_point))
     }
 
     fn refusal(
         &self,
         error: RaftError<TypeConfig, LinearizableReadError<TypeConfig>>,
     ) -> ReadError {
-        let leader = match error {
+        match error {
             RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
-                forward.leader_id
+                self.no_leader(forward.leader_id)
             }
-            RaftError::APIError(_) => None,
-            RaftError::Fatal(_) => return ReadError::Stopped,
-        };
+            RaftError::APIError(_) => self.no_leader(None),
+            RaftError::Fatal(_) => ReadError::Stopped,
+        }
+    }
+
+    fn no_leader(&self, leader: Option<NodeId>) -> ReadError {
         ReadError::NoLeader {
             leader,
             retry_after_ms: self.retry_after_ms,

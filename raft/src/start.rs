@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ekho_storage::State;
 use openraft::Raft;
@@ -13,6 +14,7 @@ use crate::config::NodeConfig;
 use crate::disk::Disk;
 use crate::error::StartError;
 use crate::fatal::Fatal;
+use crate::hello;
 use crate::log::LogStore;
 use crate::machine::{Machine, StateMachine};
 use crate::maintenance;
@@ -94,7 +96,7 @@ pub(crate) async fn start<M: Machine>(
         retry_after_ms,
         config.observer.clone(),
     );
-    let (reads, asker) = ReadPoints::new(raft.clone(), applied.clone(), retry_after_ms);
+    let (reads, asker) = ReadPoints::new(raft.clone(), applied.clone(), &config);
     let (leadership, follow) = maintenance::leadership(&config, &raft, disk.clone(), fatal.clone());
     let parts = Parts {
         proposer: tokio::spawn(proposer.run()),
@@ -102,6 +104,7 @@ pub(crate) async fn start<M: Machine>(
         apply,
         writer,
     };
+    let (quorum_seen, quorum) = tokio::sync::watch::channel(true);
     let inner = Arc::new(Inner {
         config,
         raft,
@@ -112,13 +115,19 @@ pub(crate) async fn start<M: Machine>(
         queue,
         reads,
         leadership,
+        quorum,
+        quorum_seen,
         disk,
         fatal,
+        incoming: tokio::sync::Mutex::new(None),
+        answers: Mutex::new(None),
+        is_draining: AtomicBool::new(false),
         parts: Mutex::new(Some(parts)),
     });
     let maintenance = tokio::spawn(maintenance::run(Arc::downgrade(&inner)));
+    let hello = tokio::spawn(hello::run(Arc::downgrade(&inner)));
     if let Some(parts) = inner.parts.lock().as_mut() {
-        parts.tasks.push(maintenance);
+        parts.tasks.extend([maintenance, hello]);
     }
     Ok(Node { inner, machine })
 }

@@ -1,6 +1,6 @@
 //! What a node says about itself.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::types::NodeId;
 
@@ -19,10 +19,11 @@ pub struct Leadership {
 }
 
 /// What a node is in its cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Receives the log and does not vote.
+    #[default]
     Learner,
     /// Votes and receives the log.
     Follower,
@@ -32,6 +33,19 @@ pub enum Role {
     Leader,
     /// No longer takes part.
     Stopped,
+}
+
+impl Role {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Learner => "learner",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Leader => "leader",
+            Role::Stopped => "stopped",
+        }
+    }
 }
 
 /// A node of the cluster.

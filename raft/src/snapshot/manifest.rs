@@ -142,10 +142,8 @@ impl Manifest {
     pub(super) fn save(&self, dir: &Path) -> Result<(), SnapshotError> {
         let path = dir.join(FILE);
         let write = || -> std::io::Result<()> {
-            let json = serde_json::to_string(self)?;
             let mut file = File::create(&path)?;
-            writeln!(file, "{json}")?;
-            writeln!(file, "{:08x}", crc32fast::hash(json.as_bytes()))?;
+            file.write_all(&self.to_json()?)?;
             file.sync_all()
         };
         write().map_err(|error| SnapshotError::io(&path, error))
@@ -163,22 +161,41 @@ impl Manifest {
             std::io::ErrorKind::InvalidData => damaged("is not text"),
             _ => SnapshotError::io(&path, error),
         })?;
-        let mut lines = text.lines();
+        Manifest::parse(text.as_bytes()).map_err(|detail| damaged(&detail))
+    }
+
+    /// As it is written: JSON, and its checksum on a second line.
+    pub(super) fn to_json(&self) -> std::io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(self)?;
+        let crc32 = crc32fast::hash(&text);
+        writeln!(text)?;
+        writeln!(text, "{crc32:08x}")?;
+        Ok(text)
+    }
+
+    /// Reads what [`Manifest::to_json`] wrote.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        let mut lines = text.split(|byte| *byte == b'\n');
         let (Some(json), Some(stored)) = (lines.next(), lines.next()) else {
-            return Err(damaged("is cut short"));
+            return Err("is cut short".into());
         };
-        if format!("{:08x}", crc32fast::hash(json.as_bytes())) != stored {
-            return Err(damaged("does not match its checksum"));
+        if format!("{:08x}", crc32fast::hash(json)).as_bytes() != stored {
+            return Err("does not match its checksum".into());
         }
-        let manifest: Manifest =
-            serde_json::from_str(json).map_err(|error| damaged(&error.to_string()))?;
+        let manifest: Manifest = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if manifest.format != FORMAT {
-            return Err(damaged(&format!(
-                "has format {}, not {FORMAT}",
-                manifest.format
-            )));
+            return Err(format!("has format {}, not {FORMAT}", manifest.format));
         }
         Ok(manifest)
+    }
+
+    /// Refuses names that would lead out of the directory.
+    pub(super) fn check_names(&self) -> Result<(), String> {
+        let odd = |file: &&SnapshotFile| file.name.contains('/') || file.name.starts_with('.');
+        match self.files.iter().find(odd) {
+            Some(file) => Err(format!("{} is not a file name", file.name)),
+            None => Ok(()),
+        }
     }
 
     /// Compares the files in `dir` with the manifest: their lengths, and on request every byte.
@@ -187,10 +204,8 @@ impl Manifest {
             dir: dir.to_path_buf(),
             detail,
         };
+        self.check_names().map_err(damaged)?;
         for file in &self.files {
-            if file.name.contains('/') || file.name.starts_with('.') {
-                return Err(damaged(format!("{} is not a file name", file.name)));
-            }
             let path = dir.join(STATE).join(&file.name);
             let size_bytes = fs::metadata(&path)
                 .map_err(|error| damaged(format!("{}: {error}", file.name)))?

@@ -5,6 +5,7 @@
 //! that what has a final name is whole. One is kept; an older one goes when its last reader does.
 
 mod files;
+mod incoming;
 mod manifest;
 
 use std::fs;
@@ -25,6 +26,7 @@ use crate::error::{SnapshotError, StartError};
 use crate::machine::{Job, Position};
 use crate::types::{LogId, SnapshotMeta, StoredMembership};
 
+pub(crate) use self::incoming::Incoming;
 pub use self::manifest::SnapshotFile;
 
 const TEMPORARY: &str = "tmp-";

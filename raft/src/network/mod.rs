@@ -1,10 +1,20 @@
 //! The seam to the network. openraft asks for one client a peer; a [`Transport`] makes the
 //! connections behind them. What arrives from a peer is handed to the node's `serve_*` methods.
 //!
-//! A node without peers uses [`NoPeers`].
+//! Between processes that is [`Peers`] on one side and [`Listener`] on the other: HTTP/2 over
+//! mutually authenticated TLS. A node without peers uses [`NoPeers`].
 
+mod book;
+mod link;
+mod peers;
+mod serve;
+mod tls;
+mod wire;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -15,8 +25,29 @@ use openraft::raft::{
 };
 use thiserror::Error;
 
+use crate::error::ProposeError;
 use crate::snapshot::SnapshotDir;
 use crate::types::{NodeId, Peer, TypeConfig, Vote};
+
+pub use self::book::{Book, PeerStatus, Report};
+pub use self::peers::{OutsideError, Outsider, Peers, ask_from_outside};
+pub use self::serve::{Answers, Listener};
+pub(crate) use self::serve::{Failure, Served, read_body};
+pub use self::tls::{Asker, Authority, Identity, TlsError};
+pub(crate) use self::wire::{Message, split_head};
+
+/// What a node serves to others.
+pub(crate) mod path {
+    pub(crate) const APPEND: &str = "/raft/1/append";
+    pub(crate) const VOTE: &str = "/raft/1/vote";
+    pub(crate) const PRE_VOTE: &str = "/raft/1/pre-vote";
+    pub(crate) const HAND_OVER: &str = "/raft/1/hand-over";
+    pub(crate) const SNAPSHOT_OFFER: &str = "/raft/1/snapshot-offer";
+    pub(crate) const SNAPSHOT: &str = "/raft/1/snapshot";
+    pub(crate) const READ_INDEX: &str = "/raft/1/read-index";
+    pub(crate) const HELLO: &str = "/raft/1/hello";
+    pub(crate) const ASK: &str = "/raft/1/ask";
+}
 
 /// Entries for a follower, or a heartbeat.
 pub type Append = AppendEntriesRequest<TypeConfig>;
@@ -53,6 +84,51 @@ pub enum TransportError {
 pub trait Transport: Send + Sync + 'static {
     /// A client for one peer. It connects when it is first used and again after a failure.
     fn client(&self, node_id: NodeId, peer: &Peer) -> Box<dyn Client>;
+
+    /// Asks a node what the program above this crate wants to know of it. A refusal that says
+    /// that nothing was done is true: the request may be sent again.
+    fn ask(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+        request: Bytes,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
+        let _ = (node_id, peer, request, ttl);
+        async {
+            Err(ProposeError::NoLeader {
+                leader: None,
+                retry_after_ms: 0,
+            })
+        }
+        .boxed()
+    }
+
+    /// Asks the leader up to where a read must have applied.
+    fn read_index(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+    ) -> BoxFuture<'_, Result<u64, TransportError>> {
+        let _ = (node_id, peer);
+        nobody()
+    }
+
+    /// Tells a node about this one, and hears about it.
+    fn report(
+        &self,
+        node_id: NodeId,
+        own: &Report,
+    ) -> BoxFuture<'_, Result<Report, TransportError>> {
+        let _ = (node_id, own);
+        nobody()
+    }
+
+    /// What is known of other nodes, where that is kept.
+    #[doc(hidden)]
+    fn book(&self) -> Option<Arc<Book>> {
+        None
+    }
 }
 
 /// Sends messages to one peer. Each call is bounded by its `ttl`, but for snapshots, which take
@@ -150,7 +226,7 @@ impl Client for NoPeers {
 }
 
 /// What openraft gets: a factory of clients.
-pub(crate) struct Network(pub(crate) std::sync::Arc<dyn Transport>);
+pub(crate) struct Network(pub(crate) Arc<dyn Transport>);
 
 /// One client as openraft sees it.
 pub struct NetworkClient(Box<dyn Client>);

@@ -1,0 +1,420 @@
+//! The transport between nodes in different processes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, stream};
+use http::StatusCode;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use parking_lot::Mutex;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+use super::book::{Book, Report};
+use super::link::{Body, CallError, Link, Target, whole};
+use super::tls::{Identity, any_node, pinned_client};
+use super::wire::Message;
+use super::{
+    Append, Appended, Ballot, Client, HandedOver, Handover, Installed, LeaderVote, Transport,
+    TransportError, Voted, path,
+};
+use crate::error::ProposeError;
+use crate::snapshot::SnapshotDir;
+use crate::types::{NodeId, Peer};
+
+/// Entries may wait for a busy disk at the other end; that the other end is gone, the connection
+/// finds out by itself.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a question that a node answers from memory.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// For a snapshot, which takes as long as it takes while the connection lives.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+/// Read from a file at once.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Connections to the other nodes. Clones share them.
+#[derive(Clone)]
+pub struct Peers(Arc<Shared>);
+
+struct Shared {
+    identity: Arc<Identity>,
+    node_id: NodeId,
+    book: Arc<Book>,
+    links: Mutex<BTreeMap<NodeId, Arc<Links>>>,
+}
+
+/// Two connections: what consensus says must not wait behind a snapshot.
+struct Links {
+    consensus: Link,
+    other: Link,
+}
+
+impl Peers {
+    /// Those of the node with this identity.
+    pub fn new(identity: Arc<Identity>, node_id: NodeId) -> Self {
+        Peers(Arc::new(Shared {
+            identity,
+            node_id,
+            book: Arc::default(),
+            links: Mutex::default(),
+        }))
+    }
+
+    fn links(&self, node_id: NodeId) -> Result<Arc<Links>, CallError> {
+        let mut links = self.0.links.lock();
+        if let Some(known) = links.get(&node_id) {
+            return Ok(known.clone());
+        }
+        let shared = &self.0;
+        let name = shared.identity.name_of(node_id);
+        let name = name.map_err(|error| CallError::NotSent(error.to_string()))?;
+        let link = || {
+            Link::new(Target {
+                name: name.clone(),
+                tls: shared.identity.client.clone(),
+                from: Some(shared.node_id),
+            })
+        };
+        let made = Arc::new(Links {
+            consensus: link(),
+            other: link(),
+        });
+        links.insert(node_id, made.clone());
+        Ok(made)
+    }
+
+    async fn call(
+        &self,
+        node_id: NodeId,
+        path: &'static str,
+        body: Body,
+        ttl: Duration,
+    ) -> Result<(StatusCode, Bytes), CallError> {
+        let links = self.links(node_id)?;
+        let address = self.0.book.address(node_id).ok_or_else(|| {
+            CallError::NotSent(format!("the address of node {node_id} is not known"))
+        })?;
+        let link = match path {
+            path::APPEND | path::VOTE | path::PRE_VOTE | path::HAND_OVER => &links.consensus,
+            _ => &links.other,
+        };
+        link.call(&address, path, body, ttl).await
+    }
+
+    async fn message<Q: Message, A: Message>(
+        &self,
+        node_id: NodeId,
+        path: &'static str,
+        question: &Q,
+        ttl: Duration,
+    ) -> Result<A, TransportError> {
+        let failed = |error: &dyn std::fmt::Display| TransportError::Failed(error.to_string());
+        let question = question.encode().map_err(|error| failed(&error))?;
+        let answer = self.call(node_id, path, whole(question), ttl).await;
+        let answer = accepted(answer.map_err(transport)?)?;
+        A::decode(&answer).map_err(|error| failed(&error))
+    }
+}
+
+impl Transport for Peers {
+    fn client(&self, node_id: NodeId, peer: &Peer) -> Box<dyn Client> {
+        self.0.book.member(node_id, &peer.address);
+        Box::new(ToPeer {
+            peers: self.clone(),
+            node_id,
+        })
+    }
+
+    fn ask(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+        request: Bytes,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
+        self.0.book.member(node_id, &peer.address);
+        async move {
+            match self.call(node_id, path::ASK, whole(request), ttl).await {
+                Ok((StatusCode::OK, answer)) => Ok(answer),
+                Ok((_, body)) => Err(refusal(&body)),
+                Err(CallError::NotSent(why)) => {
+                    tracing::debug!(node_id, why, "a question to the leader did not go out");
+                    Err(ProposeError::NoLeader {
+                        leader: None,
+                        retry_after_ms: 0,
+                    })
+                }
+                Err(CallError::Lost(why)) => {
+                    tracing::debug!(node_id, why, "the leader's answer was lost");
+                    Err(ProposeError::OutcomeUnknown)
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn read_index(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+    ) -> BoxFuture<'_, Result<u64, TransportError>> {
+        self.0.book.member(node_id, &peer.address);
+        async move {
+            let body = whole(Bytes::new());
+            let answer = self.call(node_id, path::READ_INDEX, body, QUESTION_TIMEOUT);
+            let answer = accepted(answer.await.map_err(transport)?)?;
+            let index = <[u8; 8]>::try_from(answer.as_ref());
+            index
+                .map(u64::from_le_bytes)
+                .map_err(|_| TransportError::Failed("it is no index".into()))
+        }
+        .boxed()
+    }
+
+    fn report(
+        &self,
+        node_id: NodeId,
+        own: &Report,
+    ) -> BoxFuture<'_, Result<Report, TransportError>> {
+        let own = serde_json::to_vec(own);
+        async move {
+            let failed = |error: serde_json::Error| TransportError::Failed(error.to_string());
+            let body = whole(own.map_err(failed)?.into());
+            let answer = self.call(node_id, path::HELLO, body, QUESTION_TIMEOUT);
+            let answer = accepted(answer.await.map_err(transport)?)?;
+            serde_json::from_slice(&answer).map_err(failed)
+        }
+        .boxed()
+    }
+
+    fn book(&self) -> Option<Arc<Book>> {
+        Some(self.0.book.clone())
+    }
+}
+
+/// The client that openraft drives.
+struct ToPeer {
+    peers: Peers,
+    node_id: NodeId,
+}
+
+impl Client for ToPeer {
+    fn append(
+        &mut self,
+        request: Append,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<Appended, TransportError>> {
+        let ttl = if request.entries.is_empty() {
+            ttl
+        } else {
+            APPEND_TIMEOUT
+        };
+        async move {
+            self.peers
+                .message(self.node_id, path::APPEND, &request, ttl)
+                .await
+        }
+        .boxed()
+    }
+
+    fn vote(
+        &mut self,
+        request: Ballot,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<Voted, TransportError>> {
+        async move {
+            self.peers
+                .message(self.node_id, path::VOTE, &request, ttl)
+                .await
+        }
+        .boxed()
+    }
+
+    fn pre_vote(
+        &mut self,
+        request: Ballot,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<Voted, TransportError>> {
+        async move {
+            self.peers
+                .message(self.node_id, path::PRE_VOTE, &request, ttl)
+                .await
+        }
+        .boxed()
+    }
+
+    fn hand_over(
+        &mut self,
+        request: Handover,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<HandedOver, TransportError>> {
+        async move {
+            self.peers
+                .message(self.node_id, path::HAND_OVER, &request, ttl)
+                .await
+        }
+        .boxed()
+    }
+
+    fn snapshot(
+        &mut self,
+        vote: LeaderVote,
+        snapshot: SnapshotDir,
+        cancelled: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'_, Result<Installed, TransportError>> {
+        async move {
+            tokio::select! {
+                sent = self.send_snapshot(vote, snapshot) => sent,
+                () = cancelled => Err(TransportError::Cancelled),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl ToPeer {
+    /// Offers a snapshot and sends the files that the other end does not have yet.
+    async fn send_snapshot(
+        &self,
+        vote: LeaderVote,
+        snapshot: SnapshotDir,
+    ) -> Result<Installed, TransportError> {
+        let failed = |error: &dyn std::fmt::Display| TransportError::Failed(error.to_string());
+        let manifest = snapshot.manifest().map_err(|error| failed(&error))?;
+        let offered = self.peers.call(
+            self.node_id,
+            path::SNAPSHOT_OFFER,
+            whole(manifest.into()),
+            APPEND_TIMEOUT,
+        );
+        let missing = accepted(offered.await.map_err(transport)?)?;
+        let missing: Vec<usize> =
+            serde_json::from_slice(&missing).map_err(|error| failed(&error))?;
+        let mut head = BytesMut::new();
+        let vote = vote.encode().map_err(|error| failed(&error))?;
+        head.put_u32_le(u32::try_from(vote.len()).map_err(|error| failed(&error))?);
+        head.put_slice(&vote);
+        let body = StreamBody::new(content(head.freeze(), snapshot, &missing)).boxed_unsync();
+        let sent = self
+            .peers
+            .call(self.node_id, path::SNAPSHOT, body, SNAPSHOT_TIMEOUT);
+        let answer = accepted(sent.await.map_err(transport)?)?;
+        Installed::decode(&answer).map_err(|error| failed(&error))
+    }
+}
+
+/// The head, then the files, read as they are sent.
+fn content(
+    head: Bytes,
+    snapshot: SnapshotDir,
+    places: &[usize],
+) -> impl Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + use<> {
+    struct Rest {
+        /// Keeps the files.
+        _snapshot: SnapshotDir,
+        head: Option<Bytes>,
+        paths: std::vec::IntoIter<std::path::PathBuf>,
+        file: Option<File>,
+    }
+    let paths = snapshot.paths(places).into_iter();
+    let rest = Rest {
+        _snapshot: snapshot,
+        head: Some(head),
+        paths,
+        file: None,
+    };
+    stream::try_unfold(rest, |mut rest| async move {
+        if let Some(head) = rest.head.take() {
+            return Ok(Some((Frame::data(head), rest)));
+        }
+        loop {
+            let Some(file) = rest.file.as_mut() else {
+                let Some(path) = rest.paths.next() else {
+                    return Ok(None);
+                };
+                rest.file = Some(File::open(path).await?);
+                continue;
+            };
+            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+            if file.read_buf(&mut chunk).await? == 0 {
+                rest.file = None;
+                continue;
+            }
+            return Ok(Some((Frame::data(chunk.freeze()), rest)));
+        }
+    })
+}
+
+fn transport(error: CallError) -> TransportError {
+    match error {
+        CallError::NotSent(why) => TransportError::Unreachable(why),
+        CallError::Lost(why) => TransportError::Failed(why),
+    }
+}
+
+fn accepted((status, body): (StatusCode, Bytes)) -> Result<Bytes, TransportError> {
+    match status {
+        StatusCode::OK => Ok(body),
+        status => Err(TransportError::Failed(format!(
+            "{status}: {}",
+            String::from_utf8_lossy(&body)
+        ))),
+    }
+}
+
+/// What a node that is asked says when it does not do it.
+fn refusal(body: &Bytes) -> ProposeError {
+    serde_json::from_slice(body).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a node refused in words that are not known here");
+        ProposeError::OutcomeUnknown
+    })
+}
+
+/// Asks a node from outside the cluster: as the holder of its secret, or as who has a token with
+/// the fingerprint of its authority.
+pub async fn ask_from_outside(
+    address: &str,
+    as_whom: Outsider<'_>,
+    request: Bytes,
+    ttl: Duration,
+) -> Result<Bytes, OutsideError> {
+    let tls = match as_whom {
+        Outsider::Holder(identity) => identity.client.clone(),
+        Outsider::Fingerprint(fingerprint) => pinned_client(fingerprint)
+            .map_err(|error| OutsideError::Unreachable(error.to_string()))?,
+    };
+    let name = any_node().map_err(|error| OutsideError::Unreachable(error.to_string()))?;
+    let link = Link::new(Target {
+        name,
+        tls,
+        from: None,
+    });
+    match link.call(address, path::ASK, whole(request), ttl).await {
+        Ok((StatusCode::OK, answer)) => Ok(answer),
+        Ok((_, body)) => Err(OutsideError::Refused(refusal(&body))),
+        Err(error) => Err(OutsideError::Unreachable(error.to_string())),
+    }
+}
+
+/// Who asks from outside.
+pub enum Outsider<'a> {
+    /// Who holds the secret.
+    Holder(&'a Identity),
+    /// Who knows the authority's fingerprint.
+    Fingerprint([u8; 32]),
+}
+
+/// Why a node gave no answer to who asked from outside.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OutsideError {
+    /// There was no connection, or it ended.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It said no.
+    #[error(transparent)]
+    Refused(ProposeError),
+}
