@@ -13,6 +13,7 @@ pub mod extension;
 pub mod hooks;
 pub mod id;
 pub mod ingress;
+pub mod joining;
 pub mod license;
 pub mod machine;
 pub mod metrics;

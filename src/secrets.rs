@@ -188,6 +188,41 @@ pub fn resolve(config: &Config) -> Result<Resolved, SecretsError> {
     })
 }
 
+/// Keeps the secrets of a cluster that this node joined, where configuration does not have them.
+/// What a file says already must be the same.
+pub fn keep(config: &Config, master: &str, session: &str) -> Result<(), SecretsError> {
+    let path = path(&config.data_dir);
+    let wanted = |configured: bool, secret: &str| (!configured).then(|| secret.to_string());
+    let stored = Stored {
+        operator_session_secret: wanted(config.operator_session_secret.is_some(), session),
+        master_secret: wanted(config.master_secret.is_some(), master),
+    };
+    if let Some(there) = read(&path)? {
+        let same = there.operator_session_secret == stored.operator_session_secret
+            && there.master_secret == stored.master_secret;
+        return match same {
+            true => Ok(()),
+            false => Err(SecretsError::Damaged {
+                path,
+                why: "it has other secrets than the cluster that was joined",
+            }),
+        };
+    }
+    if stored.operator_session_secret.is_none() && stored.master_secret.is_none() {
+        return Ok(());
+    }
+    write(path, &stored, "Of the cluster that this node joined.")
+}
+
+fn write(path: PathBuf, stored: &Stored, first_line: &str) -> Result<(), SecretsError> {
+    let text = Zeroizing::new(toml::to_string(stored).map_err(|_| SecretsError::Damaged {
+        path: path.clone(),
+        why: "cannot be written as TOML",
+    })?);
+    let text = Zeroizing::new(format!("# {first_line}\n{}", text.as_str()));
+    create(&path, text.as_bytes()).map_err(|source| SecretsError::Io { path, source })
+}
+
 /// Makes the secrets that neither configuration nor the file has, and keeps them in the file. An
 /// existing file is never changed. Says whether one was made.
 ///
@@ -217,15 +252,9 @@ pub fn ensure(config: &Config) -> Result<bool, SecretsError> {
         operator_session_secret: needs_session.then(generate),
         master_secret: needs_master.then(generate),
     };
-    let text = Zeroizing::new(toml::to_string(&stored).map_err(|_| SecretsError::Damaged {
-        path: path.clone(),
-        why: "cannot be written as TOML",
-    })?);
-    let text = Zeroizing::new(format!(
-        "# Made by `ekho setup`. Keep a copy apart from the data: without it no agent can sign in.\n{}",
-        text.as_str()
-    ));
-    create(&path, text.as_bytes()).map_err(|source| SecretsError::Io { path, source })?;
+    let first_line =
+        "Made by `ekho setup`. Keep a copy apart from the data: without it no agent can sign in.";
+    write(path, &stored, first_line)?;
     Ok(true)
 }
 

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::bench::BenchError;
 use super::client::ClientError;
 use crate::config::ConfigError;
+use crate::joining::JoinError;
 use crate::license::LicenseError;
 use crate::relay::OpenError;
 use crate::secrets::SecretsError;
@@ -33,6 +34,9 @@ pub enum CliError {
     /// The relay did not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The node is not one of a cluster.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The relay cannot listen.
     #[error(transparent)]
     Serve(#[from] ServeError),

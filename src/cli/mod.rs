@@ -7,6 +7,7 @@ mod ask;
 mod audit;
 pub mod bench;
 mod client;
+mod cluster;
 mod config;
 mod credentials;
 mod doctor;
@@ -60,6 +61,7 @@ enum Command {
     Operator(operator::OperatorCommand),
     Audit(audit::AuditArgs),
     License(license::LicenseArgs),
+    Cluster(cluster::ClusterArgs),
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(bench::BenchArgs),
     Openapi(openapi::OpenapiArgs),
@@ -142,6 +144,7 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Operator(command) => operator::run(command).await,
             Command::Audit(args) => audit::run(args).await,
             Command::License(args) => license::run(args).await,
+            Command::Cluster(args) => cluster::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
             Command::Openapi(args) => openapi::run(&args),
             Command::Version(args) => version(&args),

@@ -8,8 +8,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::files::{FileLimit, make_data_dir};
-use super::{CliError, Place};
+use super::{CliError, Place, setup};
 use crate::config::{Config, Flags, Scope, Source};
+use crate::joining::{self, Became};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::server::{Server, Tls};
@@ -39,6 +40,15 @@ pub(super) struct ServeArgs {
     /// Port to listen on; 0 takes a free one [default: EKHO_PORT, else 4000]
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+
+    /// Node-to-node address of a cluster to join, while there is no data here; several with
+    /// commas between [default: EKHO_JOIN]
+    #[arg(long, value_name = "HOST:PORT")]
+    join: Option<String>,
+
+    /// What `ekho cluster token create` printed, to join with [default: EKHO_JOIN_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
 }
 
 /// Why the relay stops.
@@ -51,6 +61,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), CliError> {
     let flags = Flags {
         host: args.host,
         port: args.port,
+        join: args.join,
+        join_token: args.token,
         ..args.place.flags()
     };
     let mut config = Config::load(&flags)?;
@@ -58,18 +70,25 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), CliError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    FileLimit::of(&config).raise();
+    make_data_dir(&config.data_dir)?;
+    let became = joining::become_member(&config).await?;
     let resolved = secrets::resolve(&config)?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
-    FileLimit::of(&config).raise();
-    make_data_dir(&config.data_dir)?;
     // The address first: where it is taken, nothing has been touched yet. Clients that come while
     // the log is replayed wait in the kernel.
     let server = Server::bind(&config).await?;
     config.listening_on(server.address().port());
     let metrics = Arc::new(Metrics::new()?);
     let relay = Relay::open(&config, &resolved.secrets, Arc::clone(&metrics)).await?;
+    if became == Became::First
+        && let Err(error) = setup::set_up_first(&relay, &config).await
+    {
+        relay.shutdown().await;
+        return Err(error);
+    }
     let stop = match until_stopped(&relay, &config, server, metrics).await {
         Ok(stop) => stop,
         Err(error) => {
@@ -116,7 +135,7 @@ async fn until_stopped(
     }
     let in_order = async {
         // Long polls and streams first, or the listener would wait for them.
-        relay.drain();
+        relay.drain().await;
         shutdown.cancel();
         if let Err(error) = serving.await {
             tracing::error!(%error, "the listener failed");
@@ -144,7 +163,7 @@ fn stop_at_once(signal: &str) {
 
 /// Says what an operator may not expect of the state that was opened.
 fn look_at_settings(relay: &Relay, config: &Config) -> Result<(), CliError> {
-    if !relay.is_set_up()? {
+    if !relay.is_set_up()? && relay.leads() {
         tracing::warn!("not set up: stop the relay, run `ekho setup`, and start it again");
     }
     let is_seeded = config

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::credentials::{self, Credentials};
 use super::files::{FileLimit, make_data_dir};
 use super::{CliError, Place, log_warnings, print, say, warn_all};
-use crate::config::Config;
+use crate::config::{Config, Flags};
 use crate::ingress::password::{MAX_BYTES, MIN_CHARS};
 use crate::metrics::Metrics;
 use crate::relay::Relay;
@@ -98,7 +98,28 @@ async fn set_up_in(config: &Config, args: &SetupArgs) -> Result<String, CliError
     outcome
 }
 
+/// Sets up a cluster that formed by itself, as `ekho setup --non-interactive` would have.
+pub(super) async fn set_up_first(relay: &Relay, config: &Config) -> Result<(), CliError> {
+    let args = SetupArgs {
+        place: Place::default(),
+        fleet: None,
+        email: None,
+        password_stdin: false,
+        non_interactive: true,
+    };
+    let given = Some(ask(&args, &config.base_url)?);
+    set_up(relay, config, &args, given).await?;
+    let credentials = credentials::path(&config.data_dir);
+    tracing::info!(credentials = %credentials.display(), "the cluster is set up");
+    Ok(())
+}
+
 impl SetupArgs {
+    /// Where the configuration and the data are.
+    pub(super) fn flags(&self) -> Flags {
+        self.place.flags()
+    }
+
     /// Whether questions are asked.
     fn asks(&self) -> bool {
         !self.non_interactive && !self.password_stdin

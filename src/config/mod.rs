@@ -7,6 +7,7 @@
 //!
 //! Reads the environment and that file; touches nothing else.
 
+mod cluster;
 mod entry;
 mod loader;
 mod node;
@@ -30,6 +31,7 @@ use zeroize::Zeroizing;
 use crate::ingress::oidc::Oidc;
 use crate::ingress::proxies::TrustedProxies;
 
+pub use self::cluster::Cluster;
 pub use self::entry::{Entry, Scope, Source};
 use self::loader::Loader;
 pub use self::operators::Tailnet;
@@ -80,6 +82,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Connections at once; further ones are answered 503.
     pub max_connections: usize,
+    /// How the node is one of a cluster.
+    pub cluster: Cluster,
     /// The licence and how to check it.
     pub license: LicenseConfig,
     /// How log lines look.
@@ -140,6 +144,10 @@ pub struct Flags {
     pub host: Option<String>,
     /// `--port`
     pub port: Option<u16>,
+    /// `--join`
+    pub join: Option<String>,
+    /// `--token`
+    pub join_token: Option<String>,
 }
 
 impl fmt::Debug for Config {
@@ -181,6 +189,8 @@ impl Config {
             "--port",
             flags.port.map(|port| port.to_string()),
         );
+        loader.flag("EKHO_JOIN", "--join", flags.join.clone());
+        loader.flag("EKHO_JOIN_TOKEN", "--token", flags.join_token.clone());
         node::read_file(&mut loader, working_dir);
         let config = node::read_settings(&mut loader);
         if loader.problems.is_empty() {

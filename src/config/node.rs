@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::entry::{Scope, Source};
 use super::loader::{Loader, Spec};
-use super::{Config, LicenseConfig, LogFormat, TlsPaths, oidc, operators, parse, seeds};
+use super::{Config, LicenseConfig, LogFormat, TlsPaths, cluster, oidc, operators, parse, seeds};
 
 const MIB: u64 = 1 << 20;
 
@@ -236,6 +236,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         "EKHO_MASTER_SECRET",
         "seals agents' keys on disk; made by ekho setup where it is not set",
     ));
+    let cluster = cluster::load(loader);
     let license = license(loader);
     let spec = node(
         "EKHO_DEV_INSECURE",
@@ -278,6 +279,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         idle_timeout: Duration::from_secs(idle_timeout_seconds),
         shutdown_timeout: Duration::from_secs(shutdown_timeout_seconds),
         max_connections,
+        cluster,
         license,
         log_format,
         log_filter,

@@ -58,10 +58,10 @@ pub async fn run(service: Arc<Service>) {
                     return;
                 }
             }
-            () = service.draining.cancelled() => return,
+            () = service.stopping.cancelled() => return,
         }
         lead(&service, &mut leadership, &before).await;
-        if service.draining.is_cancelled() {
+        if service.stopping.is_cancelled() {
             return;
         }
     }
@@ -94,7 +94,7 @@ async fn lead(
             () = recorded => true,
             () = tokio::time::sleep(LOOK) => false,
             _ = leadership.wait_for(|leadership| !leadership.is_self) => break,
-            () = service.draining.cancelled() => break,
+            () = service.stopping.cancelled() => break,
         };
         if is_woken {
             tokio::time::sleep(PAUSE).await;
@@ -218,7 +218,7 @@ impl Follower {
                 () = recorded => {}
                 () = tokio::time::sleep_until(until_saved) => {}
                 () = self.stop.cancelled() => break,
-                () = service.draining.cancelled() => break,
+                () = service.stopping.cancelled() => break,
             }
         }
         if self.is_unsaved()
@@ -312,7 +312,7 @@ impl Follower {
             let told = tokio::select! {
                 told = handle.tell(&call, happened) => told,
                 () = self.stop.cancelled() => return Ok(false),
-                () = self.service.draining.cancelled() => return Ok(false),
+                () = self.service.stopping.cancelled() => return Ok(false),
             };
             let failure = match told {
                 Ok(()) => {
@@ -386,7 +386,7 @@ impl Follower {
         tokio::select! {
             () = tokio::time::sleep(time) => true,
             () = self.stop.cancelled() => false,
-            () = self.service.draining.cancelled() => false,
+            () = self.service.stopping.cancelled() => false,
         }
     }
 

@@ -64,7 +64,7 @@ pub async fn run(service: Arc<Service>) {
         tokio::select! {
             () = recorded => {}
             () = tokio::time::sleep(LOOK) => {}
-            () = service.draining.cancelled() => return,
+            () = service.stopping.cancelled() => return,
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -91,7 +91,7 @@ async fn all(service: &Arc<Service>) -> Result<(), ServiceError> {
             };
             let more = step.map_err(|error| ServiceError::Internal(error.to_string()))??;
             service.progress.0.notify_waiters();
-            if !more || service.draining.is_cancelled() {
+            if !more || service.stopping.is_cancelled() {
                 break;
             }
             let is_busy = last(Sequence::Event)? > head;
@@ -150,7 +150,7 @@ impl Service {
             tokio::select! {
                 () = advanced => {}
                 () = tokio::time::sleep_until(deadline) => return Ok(()),
-                () = self.draining.cancelled() => return Err(ServiceError::Stopping),
+                () = self.stopping.cancelled() => return Err(ServiceError::Stopping),
             }
         }
     }

@@ -28,7 +28,7 @@ pub async fn run(service: Arc<Service>) {
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            () = service.draining.cancelled() => return,
+            () = service.stopping.cancelled() => return,
         }
     }
 }

@@ -5,5 +5,6 @@ pub mod followers;
 pub mod heartbeats;
 pub mod indexer;
 pub mod license;
+pub mod nodes;
 pub mod timer;
 pub mod waiters;

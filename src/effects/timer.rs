@@ -27,16 +27,19 @@ pub async fn run(service: Arc<Service>) {
                 Ok(leadership) => leadership.began_ms,
                 Err(_) => return,
             },
-            () = service.draining.cancelled() => return,
+            () = service.stopping.cancelled() => return,
         };
         match begin(&service, began_ms).await {
-            Ok(()) => lead(&service, &mut leadership).await,
+            Ok(()) => {
+                lead(&service, &mut leadership).await;
+                service.guard.leadership_ended();
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot begin to lead yet");
                 tokio::time::sleep(LOOK).await;
             }
         }
-        if service.draining.is_cancelled() {
+        if service.stopping.is_cancelled() {
             return;
         }
     }
@@ -45,9 +48,13 @@ pub async fn run(service: Arc<Service>) {
 async fn begin(service: &Service, began_ms: u64) -> Result<(), ServiceError> {
     service.propose(&Command::LeadershipBegan).await?;
     service.pass_on_license().await?;
-    // An earlier leader's clock may have been ahead of ours; what it stamped is in the state.
+    // An earlier leader's clock may have been ahead of ours: by what it stamped, which is in the
+    // state, and by what it last said of it.
     let stamped_ms = system::get(&service.view())?.now_ms;
-    service.guard.leadership_began(began_ms.max(stamped_ms));
+    let told_ms = service.node.latest_clock_ms();
+    service
+        .guard
+        .leadership_began(began_ms.max(stamped_ms).max(told_ms));
     Ok(())
 }
 
@@ -60,7 +67,7 @@ async fn lead(
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             _ = leadership.wait_for(|leadership| !leadership.is_self) => return,
-            () = service.draining.cancelled() => return,
+            () = service.stopping.cancelled() => return,
         }
         looks += 1;
         let result = async {

@@ -18,20 +18,34 @@ pub async fn authenticate(
     body: &[u8],
 ) -> Result<(Caller, [u8; 32]), ServiceError> {
     let headers = SignatureHeaders::read(headers).ok_or(ServiceError::MissingHeaders)?;
-    let mut found = agent::by_id(&service.view(), headers.agent_id)?;
-    if found.is_none() {
-        // It may have enrolled on another node a moment ago.
-        service.node.read_point().await?;
-        found = agent::by_id(&service.view(), headers.agent_id)?;
+    match check(service, method, path, &headers, body) {
+        // It may have enrolled, or got a new secret, on another node a moment ago.
+        Err(
+            ServiceError::InvalidSignature | ServiceError::Refused(Refusal::InvalidCredentials),
+        ) if !service.node.leadership().borrow().is_self => {
+            service.node.read_point().await?;
+            check(service, method, path, &headers, body)
+        }
+        checked => checked,
     }
-    let agent = found
+}
+
+fn check(
+    service: &Service,
+    method: &Method,
+    path: &str,
+    headers: &SignatureHeaders<'_>,
+    body: &[u8],
+) -> Result<(Caller, [u8; 32]), ServiceError> {
+    let view = service.view();
+    let agent = agent::by_id(&view, headers.agent_id)?
         .filter(|agent| !agent.revoked)
         .ok_or(Refusal::InvalidCredentials)?;
-    if fleet::is_archived(&service.view(), agent.fleet)? {
+    if fleet::is_archived(&view, agent.fleet)? {
         return Err(Refusal::InvalidCredentials.into());
     }
     let now = now_ms();
-    let skew_ms = settings::get(&service.view())?.timestamp_skew_ms;
+    let skew_ms = settings::get(&view)?.timestamp_skew_ms;
     let timestamp_ms = parse_iso(headers.timestamp)
         .filter(|timestamp_ms| now.abs_diff(*timestamp_ms) <= skew_ms)
         .ok_or(Refusal::TimestampSkew)?;
@@ -46,7 +60,7 @@ pub async fn authenticate(
             continue;
         }
         let secret = service.sealer.open(&agent.id, &credential.sealed_secret)?;
-        if signable.verify(&headers, &secret) {
+        if signable.verify(headers, &secret) {
             let caller = Caller {
                 credential: credential.id,
                 nonce: headers.nonce.to_string(),

@@ -64,6 +64,11 @@ impl NonceGuard {
         inner.order.clear();
     }
 
+    /// This node no longer leads: it cannot vouch for anything.
+    pub fn leadership_ended(&self) {
+        self.inner.lock().floor_ms = None;
+    }
+
     /// Takes a read's nonce. `keep_ms` is how long it must be remembered: twice the skew.
     pub fn take(
         &self,

@@ -51,6 +51,16 @@ impl Sealer {
         })
     }
 
+    /// The seed of the authority of the cluster's nodes, which every node that holds the master
+    /// secret makes alike.
+    pub fn node_seed(master: &[u8]) -> Result<Zeroizing<[u8; 32]>, SealError> {
+        let mut seed = Zeroizing::new([0u8; 32]);
+        Hkdf::<Sha256>::new(Some(b"ekho"), master)
+            .expand(b"node authority v1", seed.as_mut())
+            .map_err(|_| SealError::Key)?;
+        Ok(seed)
+    }
+
     /// Names the key without telling anything about it.
     pub fn key_id(&self) -> &str {
         &self.key_id

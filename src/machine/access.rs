@@ -118,6 +118,10 @@ impl OperatorRequest {
             | OperatorRequest::RenameFleet { .. }
             | OperatorRequest::ArchiveFleet { .. }
             | OperatorRequest::RestoreFleet { .. } => Need::Scope(Scope::Fleets),
+            OperatorRequest::CreateJoinToken(_)
+            | OperatorRequest::DeleteJoinToken { .. }
+            | OperatorRequest::SetNodePart { .. }
+            | OperatorRequest::NodeMoved { .. } => Need::Scope(Scope::Cluster),
             OperatorRequest::PutHook(_)
             | OperatorRequest::DeleteHook { .. }
             | OperatorRequest::RotateHookSecret { .. } => Need::Scope(Scope::Hooks),

@@ -3,14 +3,32 @@
 //! The ingress node has checked the signature. What it cannot decide alone is decided here, in
 //! the order of the log: that the credential still holds and that the nonce is new.
 
-use ekho_storage::StorageError;
+use ekho_storage::tables::TimeMs;
 use ekho_storage::tables::agent::{self, Agent};
 use ekho_storage::tables::fleet;
 use ekho_storage::tables::nonce as nonces;
+use ekho_storage::{Read, StorageError};
 
 use super::apply::Apply;
 use super::command::Auth;
 use super::outcome::Refusal;
+
+/// The agent that signed, if it may still sign with this credential.
+pub fn may_sign(
+    read: &impl Read,
+    auth: &Auth,
+    now_ms: TimeMs,
+) -> Result<Option<Agent>, StorageError> {
+    let Some(agent) = agent::get(read, auth.fleet, auth.agent)? else {
+        return Ok(None);
+    };
+    let valid = agent.credentials.iter().any(|credential| {
+        credential.id == auth.credential
+            && credential.valid_until_ms.is_none_or(|until| now_ms < until)
+    });
+    let may = valid && !agent.revoked && !fleet::is_archived(read, auth.fleet)?;
+    Ok(may.then_some(agent))
+}
 
 /// Accepts the request and remembers its nonce, or says why not and changes nothing.
 pub(crate) fn accept(
@@ -18,16 +36,9 @@ pub(crate) fn accept(
     auth: &Auth,
 ) -> Result<Result<Agent, Refusal>, StorageError> {
     let now = apply.now();
-    let Some(agent) = agent::get(apply.txn, auth.fleet, auth.agent)? else {
+    let Some(agent) = may_sign(apply.txn, auth, now)? else {
         return Ok(Err(Refusal::InvalidCredentials));
     };
-    let valid = agent.credentials.iter().any(|credential| {
-        credential.id == auth.credential
-            && credential.valid_until_ms.is_none_or(|until| now < until)
-    });
-    if agent.revoked || !valid || fleet::is_archived(apply.txn, auth.fleet)? {
-        return Ok(Err(Refusal::InvalidCredentials));
-    }
     let Some(nonce) = &auth.nonce else {
         return Ok(Ok(agent));
     };

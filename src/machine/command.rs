@@ -9,6 +9,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 use ekho_storage::tables::agent::HoldKind;
 use ekho_storage::tables::approval::Risk;
+use ekho_storage::tables::cluster::Part;
 use ekho_storage::tables::hook::HookDraft;
 use ekho_storage::tables::license::License;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
@@ -90,6 +91,39 @@ pub enum Command {
         /// Who, of what, and why.
         gave_up: HookGaveUp,
     },
+    /// A node asks to be one of the cluster.
+    Join(Join),
+    /// Every node understands the commands of this feature level.
+    RaiseFeatureLevel {
+        /// The level.
+        level: u32,
+    },
+}
+
+/// A node that asks to be one of the cluster.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Join {
+    /// Keyed hash of the token it has; none where it has proven that it holds the secret.
+    pub token_hash: Option<[u8; 32]>,
+    /// SHA-256 of what it made up for itself.
+    pub key_hash: [u8; 32],
+    /// Where other nodes reach it, `host:port`.
+    pub address: String,
+    /// What it wants to be, where no token says it.
+    pub part: Part,
+}
+
+/// A join token to be made.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewJoinToken {
+    /// Its public id.
+    pub id: String,
+    /// Keyed hash of its secret.
+    pub hash: [u8; 32],
+    /// What a node becomes by it.
+    pub part: Part,
+    /// How long it lasts.
+    pub ttl_ms: u64,
 }
 
 /// First set-up: one fleet with its owner, settings, and the identity of the sealing key.
@@ -681,6 +715,27 @@ pub enum OperatorRequest {
         agent_id: String,
         /// All its labels.
         labels: Vec<String>,
+    },
+    /// Make a token by which a node can join.
+    CreateJoinToken(NewJoinToken),
+    /// Take a join token back.
+    DeleteJoinToken {
+        /// Its id.
+        id: String,
+    },
+    /// Change what a node is meant to be.
+    SetNodePart {
+        /// The node.
+        node_id: u64,
+        /// What it is to be.
+        part: Part,
+    },
+    /// Note that leadership is moved to a node, or that a node is made ready to stop.
+    NodeMoved {
+        /// The node.
+        node_id: u64,
+        /// Whether it is made ready to stop.
+        is_drain: bool,
     },
 }
 

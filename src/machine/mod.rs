@@ -16,7 +16,8 @@ mod action;
 mod agent;
 mod apply;
 mod audit;
-mod auth;
+pub mod auth;
+mod cluster;
 mod conversation;
 mod dead_letter;
 mod delivery;
@@ -50,6 +51,10 @@ pub use message::REDIRECTED_AT_ONCE;
 pub use operator::OPERATORS_MAX;
 pub use send::ROOM_PREFIX;
 pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
+
+/// The feature level that this release understands. A command that older releases do not know is
+/// proposed only once the replicated level, which every node understands, has come that far.
+pub const FEATURE_LEVEL: u32 = 1;
 
 /// What follows a batch: collected in apply, run after the batch is committed.
 #[derive(Default)]
@@ -174,6 +179,8 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::LoginFailed(failed) => session::failed(apply, failed),
         Command::Followed { fleet, positions } => hook::followed(apply, fleet, positions),
         Command::HookGaveUp { fleet, gave_up } => hook::gave_up(apply, fleet, gave_up),
+        Command::Join(join) => cluster::join(apply, join),
+        Command::RaiseFeatureLevel { level } => cluster::raise_level(apply, level),
         Command::DeleteSession { token_hash } => session::sign_out(apply, token_hash),
         Command::ConfigureLicense { license } => license::configure(apply, license.map(|one| *one)),
         Command::Operator {

@@ -11,6 +11,7 @@ use ekho_storage::tables::{FleetNo, settings};
 use super::access::{self, Principal};
 use super::agent::{self, HoldOrder};
 use super::apply::Apply;
+use super::cluster;
 use super::command::{Bootstrap, OperatorRequest};
 use super::dead_letter;
 use super::fleet;
@@ -216,6 +217,14 @@ pub(crate) fn order(
         } => policy::import(apply, &by, policies, delete_others, dry_run),
         OperatorRequest::SetLabels { agent_id, labels } => {
             agent::label(apply, &by, &agent_id, labels)
+        }
+        OperatorRequest::CreateJoinToken(new) => cluster::create_token(apply, &by, new),
+        OperatorRequest::DeleteJoinToken { id } => cluster::delete_token(apply, &by, &id),
+        OperatorRequest::SetNodePart { node_id, part } => {
+            cluster::set_part(apply, &by, node_id, part)
+        }
+        OperatorRequest::NodeMoved { node_id, is_drain } => {
+            cluster::moved(apply, &by, node_id, is_drain)
         }
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {

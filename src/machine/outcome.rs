@@ -88,6 +88,11 @@ pub enum Outcome {
         /// More is due at the same time.
         more: bool,
     },
+    /// A node is one of the cluster.
+    Joined {
+        /// Its number.
+        node_id: u64,
+    },
 }
 
 /// How many policies an import changed, and how.

@@ -13,7 +13,7 @@ impl Service {
         caller: Caller,
         propose: Propose,
     ) -> Result<Decision, ServiceError> {
-        match self.signed(caller, AgentRequest::Propose(propose)).await? {
+        match self.signed(&caller, AgentRequest::Propose(propose)).await? {
             Outcome::Proposed(decision) => Ok(decision),
             outcome => Err(ServiceError::unexpected(&outcome)),
         }
@@ -36,7 +36,7 @@ impl Service {
         output: Option<String>,
     ) -> Result<(), ServiceError> {
         self.signed(
-            caller,
+            &caller,
             AgentRequest::ActionResult {
                 approval,
                 result,

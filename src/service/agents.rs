@@ -103,7 +103,7 @@ impl Service {
             self.vouched(caller, AgentRequest::Heartbeat { status })
                 .await?;
         } else {
-            self.heartbeats.note(fleet, no, now_ms());
+            self.seen(fleet, no).await;
         }
         Ok(self.settings()?.heartbeat_interval_ms)
     }
@@ -114,7 +114,7 @@ impl Service {
         let sealed_secret = self.sealer.seal(&caller.agent.id, secret.as_bytes())?;
         match self
             .signed(
-                caller,
+                &caller,
                 AgentRequest::RotateCredential {
                     sealed_secret,
                     overlap_ms,
@@ -144,7 +144,7 @@ impl Service {
             key_id: key_id_of_text(&public_key),
             public_key,
         };
-        match self.signed(caller, request).await? {
+        match self.signed(&caller, request).await? {
             Outcome::IdentityKey(key_id) => Ok(key_id),
             outcome => Err(ServiceError::unexpected(&outcome)),
         }

@@ -48,7 +48,7 @@ impl Service {
             name,
             members,
         };
-        match self.signed(caller, request).await? {
+        match self.signed(&caller, request).await? {
             Outcome::RoomCreated {
                 created_ms,
                 members,
@@ -76,7 +76,7 @@ impl Service {
             pending_count,
             budget,
         };
-        match self.signed(caller, request).await? {
+        match self.signed(&caller, request).await? {
             Outcome::Noticed(recorded) => Ok(recorded),
             outcome => Err(ServiceError::unexpected(&outcome)),
         }
@@ -94,7 +94,7 @@ impl Service {
             conversation_id: conversation_id.clone(),
             ttl_ms,
         };
-        match self.signed(caller, request).await? {
+        match self.signed(&caller, request).await? {
             Outcome::Floor {
                 granted,
                 holder_agent_id,
@@ -119,7 +119,7 @@ impl Service {
         conversation_id: String,
     ) -> Result<bool, ServiceError> {
         match self
-            .signed(caller, AgentRequest::ReleaseFloor { conversation_id })
+            .signed(&caller, AgentRequest::ReleaseFloor { conversation_id })
             .await?
         {
             Outcome::FloorReleased(released) => Ok(released),

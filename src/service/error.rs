@@ -117,6 +117,7 @@ impl From<ProposeError> for ServiceError {
             },
             ProposeError::DiskFull => ServiceError::DiskFull,
             ProposeError::Stopped => ServiceError::Stopping,
+            ProposeError::Forbidden(why) => ServiceError::Internal(why),
         }
     }
 }

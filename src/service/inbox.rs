@@ -105,7 +105,7 @@ impl Service {
     }
 
     async fn updated(&self, caller: Caller, request: AgentRequest) -> Result<u64, ServiceError> {
-        match self.signed(caller, request).await? {
+        match self.signed(&caller, request).await? {
             Outcome::Updated(count) => Ok(count),
             outcome => Err(ServiceError::unexpected(&outcome)),
         }
@@ -117,7 +117,7 @@ impl Service {
         caller: Caller,
         leases: Vec<(u128, u64)>,
     ) -> Result<Vec<(u128, u64)>, ServiceError> {
-        match self.signed(caller, AgentRequest::Lease(leases)).await? {
+        match self.signed(&caller, AgentRequest::Lease(leases)).await? {
             Outcome::Leased(extended) => Ok(extended),
             outcome => Err(ServiceError::unexpected(&outcome)),
         }

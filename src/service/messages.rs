@@ -6,7 +6,6 @@ use ekho_storage::tables::message::{self, Message, MessageState};
 use ekho_storage::tables::{FleetNo, agent};
 
 use super::{Caller, Service, ServiceError};
-use crate::clock::now_ms;
 use crate::machine::command::{AgentRequest, Command, NewMessage};
 use crate::machine::outcome::{Outcome, RateState, Refusal, Sent};
 
@@ -33,21 +32,13 @@ impl Service {
         /// Hooks change seldom; somebody who changes them all the time must not keep us here.
         const TRIES: usize = 5;
         let mut messages = messages;
-        let (fleet, agent) = (caller.agent.fleet, caller.agent.no);
-        let Some(in_flight) = self.guard.begin(fleet, agent, &caller.nonce, now_ms()) else {
-            return Err(Refusal::ReplayedNonce.into());
-        };
         for _ in 0..TRIES {
-            if let Err(error) = self.judge(&caller, &mut messages).await {
-                // Nothing was proposed.
-                in_flight.decided();
-                return Err(error);
-            }
+            self.judge(&caller, &mut messages).await?;
             let command = Command::Signed {
                 auth: caller.auth(Some(caller.nonce.clone())),
                 request: AgentRequest::Send(messages),
             };
-            let outcome = self.propose(&command).await;
+            let outcome = self.signed_command(&caller, &command).await;
             match (outcome, command) {
                 (
                     Err(ServiceError::Refused(Refusal::ExtensionsNotAsked)),
@@ -55,16 +46,8 @@ impl Service {
                         request: AgentRequest::Send(asked),
                         ..
                     },
-                ) => {
-                    messages = asked;
-                    // The change may have been made on another node.
-                    self.node.read_point().await?;
-                }
-                (Err(ServiceError::OutcomeUnknown), _) => {
-                    return Err(ServiceError::OutcomeUnknown);
-                }
+                ) => messages = asked,
                 (outcome, _) => {
-                    in_flight.decided();
                     return match outcome? {
                         Outcome::Sent { results, rate } => Ok((results, rate)),
                         outcome => Err(ServiceError::unexpected(&outcome)),
@@ -72,7 +55,6 @@ impl Service {
                 }
             }
         }
-        in_flight.decided();
         Err(Refusal::ExtensionsNotAsked.into())
     }
 
@@ -94,7 +76,7 @@ impl Service {
     /// Takes a message back where it was not handed out yet; how many recipients that were.
     pub async fn cancel(&self, caller: Caller, message: u128) -> Result<u64, ServiceError> {
         match self
-            .signed(caller, AgentRequest::Cancel { message })
+            .signed(&caller, AgentRequest::Cancel { message })
             .await?
         {
             Outcome::Updated(count) => Ok(count),

@@ -5,6 +5,7 @@ pub mod activity;
 pub mod agents;
 pub mod analytics;
 pub mod approvals;
+pub mod cluster;
 pub mod conversations;
 pub mod dead_letters;
 pub mod directory;
@@ -15,6 +16,7 @@ pub mod hooks;
 pub mod inbox;
 pub mod judging;
 pub mod keys;
+pub mod leader;
 pub mod license;
 pub mod messages;
 pub mod oidc;
@@ -30,27 +32,26 @@ pub mod waiting;
 use std::sync::Arc;
 
 use ekho_raft::Node;
+use ekho_storage::tables::TimeMs;
 use ekho_storage::tables::agent::Agent;
 use ekho_storage::tables::settings::{self, Settings};
-use ekho_storage::tables::{TimeMs, nonce as nonces, system};
 use ekho_storage::{State, View};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::now_ms;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::Progress;
 use crate::effects::waiters::Waiters;
 use crate::hooks::Hooks;
-use crate::ingress::guard::{NonceGuard, Verdict};
+use crate::ingress::guard::NonceGuard;
 use crate::ingress::oidc::Provider;
 use crate::ingress::seal::Sealer;
 use crate::ingress::tokens::TokenHasher;
 use crate::license::Configured;
 use crate::machine::RelayMachine;
-use crate::machine::command::{self, AgentRequest, Auth, Command};
-use crate::machine::outcome::{Outcome, Refusal};
+use crate::machine::command::Auth;
 use crate::machine::policy::RuleCache;
 use crate::metrics::Metrics;
+use crate::secrets::Secrets;
 
 pub use error::ServiceError;
 
@@ -89,8 +90,17 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// The relay's address as agents are told.
     pub base_url: String,
-    /// Cancelled when the node is to stop: long polls and streams end.
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// Fingerprint of the authority of the cluster's nodes.
+    pub node_fingerprint: [u8; 32],
+    /// What a node that joins is given.
+    pub secrets: Secrets,
+    /// Cancelled when the node is about to stop: long polls and streams end, leadership goes
+    /// elsewhere.
     pub draining: CancellationToken,
+    /// Cancelled when the node stops: timers end.
+    pub stopping: CancellationToken,
     /// Cancelled when the state on disk was found damaged.
     pub damaged: CancellationToken,
     /// Bounds the live views of operators.
@@ -127,6 +137,15 @@ impl Caller {
 }
 
 impl Service {
+    /// Makes the node ready to stop.
+    pub fn start_draining(&self) {
+        if !self.draining.is_cancelled() {
+            tracing::info!("draining: long polls and streams end, leadership goes elsewhere");
+        }
+        self.node.set_draining(true);
+        self.draining.cancel();
+    }
+
     /// Reads the state as this node has it.
     pub fn view(&self) -> View {
         self.state.view()
@@ -137,92 +156,9 @@ impl Service {
         Ok(settings::get(&self.view())?)
     }
 
-    /// Proposes a command and waits for its outcome.
-    pub async fn propose(&self, command: &Command) -> Result<Outcome, ServiceError> {
-        let outcome = self.node.propose(command::encode(command)).await?;
-        match command::decode(&outcome)? {
-            Outcome::Refused(refusal) => Err(ServiceError::Refused(refusal)),
-            outcome => Ok(outcome),
-        }
-    }
-
-    /// Does what an agent signed. Its nonce is used up in the same step.
-    pub async fn signed(
-        &self,
-        caller: Caller,
-        request: AgentRequest,
-    ) -> Result<Outcome, ServiceError> {
-        // A read may have used the nonce, which the log does not know; and none may use it until
-        // the log has decided.
-        let (fleet, agent) = (caller.agent.fleet, caller.agent.no);
-        let Some(in_flight) = self.guard.begin(fleet, agent, &caller.nonce, now_ms()) else {
-            return Err(Refusal::ReplayedNonce.into());
-        };
-        let auth = caller.auth(Some(caller.nonce.clone()));
-        let outcome = self.propose(&Command::Signed { auth, request }).await;
-        if !matches!(outcome, Err(ServiceError::OutcomeUnknown)) {
-            in_flight.decided();
-        }
-        outcome
-    }
-
-    /// Does what an agent signed and [`Service::vouch`] accepted.
-    pub async fn vouched(
-        &self,
-        caller: &Caller,
-        request: AgentRequest,
-    ) -> Result<Outcome, ServiceError> {
-        self.propose(&Command::Signed {
-            auth: caller.auth(None),
-            request,
-        })
-        .await
-    }
-
-    /// Uses up the nonce of a request that may change nothing, without a disk write where that
-    /// is possible.
-    pub async fn vouch(&self, caller: &Caller) -> Result<(), ServiceError> {
-        let (fleet, agent) = (caller.agent.fleet, caller.agent.no);
-        let now = now_ms();
-        let view = self.view();
-        let skew_ms = settings::get(&view)?.timestamp_skew_ms;
-        let system = system::get(&view)?;
-        if caller.timestamp_ms <= system.timestamp_floor_ms {
-            return Err(Refusal::TimestampSkew.into());
-        }
-        let keep_ms = system.nonce_memory_ms(skew_ms);
-        let (nonce, timestamp_ms) = (&caller.nonce, caller.timestamp_ms);
-        match self
-            .guard
-            .take(fleet, agent, nonce, timestamp_ms, now, keep_ms)
-        {
-            Verdict::Accepted => {}
-            Verdict::Replayed => return Err(Refusal::ReplayedNonce.into()),
-            Verdict::BeforeLeadership => return Err(ServiceError::BeforeLeadership),
-            Verdict::NotLeading => {
-                return Err(ServiceError::NoLeader {
-                    retry_after_ms: 1000,
-                });
-            }
-            Verdict::NeedsLog => {
-                self.signed(caller.clone(), AgentRequest::RecordNonce)
-                    .await?;
-                return Ok(());
-            }
-        }
-        // A write may have used it. Looked up after the guard, which knows of writes under way:
-        // one that is no longer under way is in the state.
-        let since_ms = now.saturating_sub(keep_ms);
-        if nonces::used(&self.view(), fleet, agent, nonce, since_ms, now_ms())? {
-            return Err(Refusal::ReplayedNonce.into());
-        }
-        Ok(())
-    }
-
     /// Uses up the nonce of a read and waits until the state shows all that was answered before.
     pub async fn read(&self, caller: &Caller) -> Result<View, ServiceError> {
         self.vouch(caller).await?;
-        self.node.read_point().await?;
         Ok(self.view())
     }
 }

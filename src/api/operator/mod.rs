@@ -5,6 +5,7 @@ mod agents;
 mod analytics;
 mod approvals;
 mod audit;
+mod cluster;
 mod conversations;
 mod dead_letter_export;
 mod dead_letters;
@@ -57,5 +58,6 @@ pub fn router() -> Routes {
         .merge(analytics::router())
         .merge(license::router())
         .merge(fleets::router())
+        .merge(cluster::router())
         .merge(stream::router())
 }

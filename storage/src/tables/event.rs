@@ -152,6 +152,13 @@ kinds! {
     OperatorTotpDisabled = "operator.totp_disabled",
     OperatorTotpReset = "operator.totp_reset",
     AgentLabelled = "agent.labelled",
+    JoinTokenCreated = "join_token.created",
+    JoinTokenDeleted = "join_token.deleted",
+    NodeJoined = "node.joined",
+    NodeChanged = "node.changed",
+    NodeRemoved = "node.removed",
+    NodeDrained = "node.drained",
+    LeaderTransferred = "node.leader_transferred",
 }
 
 impl EventKind {

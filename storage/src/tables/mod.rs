@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod agent_index;
 pub mod approval;
+pub mod cluster;
 pub mod control;
 pub mod conversation;
 pub mod counter;
@@ -90,6 +91,7 @@ pub(crate) mod meta {
     pub const EVENT_ANCHOR: u8 = 8;
     pub const POLICIES: u8 = 9;
     pub const LICENSES: u8 = 30;
+    pub const CLUSTER: u8 = 31;
     pub const HOOKS: u8 = 25;
     pub const HOOK_POSITION: u8 = 26;
 }

@@ -7,6 +7,7 @@ use ekho_storage::tables::agent::{
     Agent, AgentLive, AutoHold, Credential, Hold, HoldKind, IdentityKey,
 };
 use ekho_storage::tables::approval::{Approval, ApprovalStatus, Risk};
+use ekho_storage::tables::cluster::{Cluster, JoinToken, NodeEntry, Part};
 use ekho_storage::tables::control::Control;
 use ekho_storage::tables::dead_letter::DeadLetter;
 use ekho_storage::tables::delivery::{Delivery, DeliveryState, Queue};
@@ -135,6 +136,7 @@ pub fn all() -> Vec<Entry> {
         ),
         entry(1, vec![Totals::default(), totals()]),
         entry(1, licenses()),
+        entry(1, clusters()),
         entry(
             1,
             vec![AgentTotals {
@@ -419,6 +421,34 @@ pub fn deliveries() -> Vec<Delivery> {
         }),
     );
     all
+}
+
+fn clusters() -> Vec<Cluster> {
+    let entry = NodeEntry {
+        node_id: 2,
+        part: Part::Edge,
+        key_hash: [1; 32],
+        address: "10.0.0.2:4001".into(),
+        joined_ms: NOW_MS,
+    };
+    let token = JoinToken {
+        id: "jtk_1".into(),
+        hash: [2; 32],
+        part: Part::Learner,
+        created_by: "opr_1".into(),
+        created_ms: NOW_MS,
+        expires_ms: NOW_MS + 1,
+        used_by: Some(2),
+    };
+    vec![
+        Cluster::default(),
+        Cluster {
+            last_node_id: 2,
+            nodes: vec![entry],
+            tokens: vec![token],
+            feature_level: 1,
+        },
+    ]
 }
 
 fn licenses() -> Vec<Licenses> {

@@ -1,17 +1,17 @@
 //! A relay: the node, its service and its timers, put together.
 
-use std::fs;
-use std::io::Write;
-use std::path::Path;
+mod gauges;
+mod identity;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use ekho_raft::network::{self, Authority, Listener, Peers, TlsError};
 use ekho_raft::{Limits, NodeConfig};
-use ekho_storage::tables::counter::{self, Counter};
-use ekho_storage::tables::{fleet, settings};
 use ekho_storage::{State, StateOptions, StorageError};
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,23 +21,29 @@ use crate::effects::followers;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
 use crate::effects::waiters::Waiters;
-use crate::effects::{license, timer};
+use crate::effects::{license, nodes, timer};
 use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
-use crate::id;
 use crate::ingress::guard::NonceGuard;
 use crate::ingress::oidc::{BuildError, Provider};
 use crate::ingress::seal::{SealError, Sealer};
 use crate::ingress::tokens::TokenHasher;
 use crate::license::Configured;
-use crate::machine::{FLEETS_MAX, RelayMachine};
-use crate::metrics::{Metrics, NodeGauges, StateCounts};
+use crate::machine::{FEATURE_LEVEL, RelayMachine};
+use crate::metrics::Metrics;
 use crate::secrets::Secrets;
+use crate::service::leader::Leader;
 use crate::service::operators::SetUp;
 use crate::service::{RelayNode, Service, ServiceError};
 
-/// Version of the data directory's layout.
-const FORMAT_VERSION: u32 = 1;
+use self::identity::{FORMAT_VERSION, identity};
+pub use self::identity::{become_node, is_member};
+
+/// How often a node makes its certificate anew.
+const RENEW: Duration = Duration::from_secs(24 * 3600);
+
+/// The node that begins a cluster.
+const FIRST_NODE: u64 = 1;
 
 /// Live views of operators at once.
 const LIVE_STREAMS: usize = 1000;
@@ -52,6 +58,9 @@ const HASHING_AT_ONCE: usize = 2;
 pub struct Relay {
     service: Arc<Service>,
     tasks: TaskTracker,
+    /// Serves other nodes, until all else has stopped.
+    listening: CancellationToken,
+    listener: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Why a relay did not open. Each says what to do.
@@ -112,17 +121,28 @@ pub enum OpenError {
         /// Its name.
         name: String,
     },
+    /// The node's certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address for other nodes cannot be listened on.
+    #[error("cannot listen for other nodes on {address}: {source}; see EKHO_NODE_LISTEN")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The node is one of several and cannot be reached by them.
+    #[error(
+        "this node is one of {members}, and EKHO_NODE_ADDRESS does not say where the others reach it"
+    )]
+    NoAddress {
+        /// How many there are.
+        members: usize,
+    },
     /// The node did not come to lead.
     #[error("the node did not become ready: {0}")]
     NotReady(String),
-}
-
-/// Who this node is, `cluster.json`.
-#[derive(Serialize, Deserialize)]
-struct Identity {
-    format_version: u32,
-    cluster_id: String,
-    node_id: u64,
 }
 
 impl Relay {
@@ -146,6 +166,12 @@ impl Relay {
         check_names(&extensions)?;
         let data_dir = config.data_dir.as_path();
         let identity = identity(data_dir)?;
+        let authority = Authority::from_seed(&*Sealer::node_seed(secrets.master.as_bytes())?)?;
+        let node_fingerprint = authority.fingerprint();
+        let door = match &config.cluster.address {
+            Some(_) => Some(Door::open(config, &identity, authority).await?),
+            None => None,
+        };
         let sealer = Sealer::new(secrets.master.as_bytes())?;
         let oidc = config.oidc.as_ref().map(Provider::new).transpose()?;
         let options = StateOptions {
@@ -163,8 +189,17 @@ impl Relay {
                 error => OpenError::State(error),
             })?;
         let waiters = Arc::new(Waiters::default());
+        let cluster_id = identity.cluster_id.clone();
         let mut node_config =
             NodeConfig::new(data_dir, identity.cluster_id, identity.node_id, now_ms);
+        // Only the first node begins a cluster; those that joined wait to be added.
+        node_config.bootstrap = identity.node_id == FIRST_NODE;
+        node_config.release = env!("CARGO_PKG_VERSION").into();
+        node_config.feature_level = FEATURE_LEVEL;
+        if let Some(door) = &door {
+            node_config.address = config.cluster.address.clone().unwrap_or_default();
+            node_config.transport = Arc::new(Peers::new(door.identity.clone(), identity.node_id));
+        }
         node_config.limits = Limits {
             disk_free_min_bytes: config.disk_free_min_bytes,
             // A command holds a whole request; a batch request is bounded by the body limit.
@@ -190,17 +225,29 @@ impl Relay {
             oidc,
             metrics,
             base_url: config.base_url.clone(),
+            cluster_id,
+            node_fingerprint,
+            secrets: secrets.clone(),
             draining: CancellationToken::new(),
+            stopping: CancellationToken::new(),
             damaged: CancellationToken::new(),
             live_streams: Arc::new(tokio::sync::Semaphore::new(LIVE_STREAMS)),
             analyses: tokio::sync::Semaphore::new(ANALYSES_AT_ONCE),
             hashing: tokio::sync::Semaphore::new(HASHING_AT_ONCE),
         });
+        let leader = Leader(Arc::downgrade(&service));
+        service.node.answer_with(Arc::new(leader));
         let relay = Relay {
             service,
             tasks: TaskTracker::new(),
+            listening: CancellationToken::new(),
+            listener: Mutex::new(None),
         };
-        relay.wait_until_leading().await?;
+        match door {
+            Some(door) => relay.let_in(door),
+            None => relay.check_alone()?,
+        }
+        relay.wait_until_ready().await?;
         if !relay
             .service
             .sealing_key_matches()
@@ -210,6 +257,7 @@ impl Relay {
             return Err(OpenError::WrongMasterSecret);
         }
         relay.tasks.spawn(timer::run(Arc::clone(&relay.service)));
+        relay.tasks.spawn(nodes::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(indexer::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(license::run(Arc::clone(&relay.service)));
         relay
@@ -219,17 +267,56 @@ impl Relay {
         Ok(relay)
     }
 
-    async fn wait_until_leading(&self) -> Result<(), OpenError> {
+    /// Serves other nodes.
+    fn let_in(&self, door: Door) {
+        let (node, stop) = (self.service.node.clone(), self.listening.clone());
+        let identity = door.identity.clone();
+        let listener = tokio::spawn(async move {
+            node.listen(&door.listener, door.identity, stop.cancelled_owned())
+                .await;
+        });
+        *self.listener.lock() = Some(listener);
+        let stopping = self.service.stopping.clone();
+        self.tasks.spawn(async move {
+            while let Some(()) = stopping
+                .run_until_cancelled(tokio::time::sleep(RENEW))
+                .await
+            {
+                match identity.renew(now_ms()) {
+                    Ok(()) => tracing::info!("the node's certificate was made anew"),
+                    Err(error) => tracing::error!(%error, "the node's certificate stays as it is"),
+                }
+            }
+        });
+    }
+
+    /// Refuses to run one of several nodes that the others cannot reach.
+    fn check_alone(&self) -> Result<(), OpenError> {
+        match self.service.node.status().members.len() {
+            0 | 1 => Ok(()),
+            members => Err(OpenError::NoAddress { members }),
+        }
+    }
+
+    /// Waits until the node leads, where it is alone. One of several serves at once, and says
+    /// that there is no leader as long as there is none.
+    async fn wait_until_ready(&self) -> Result<(), OpenError> {
         const PATIENCE: Duration = Duration::from_secs(60);
+        let node = &self.service.node;
+        let members = node.status().members;
+        let is_alone = members.len() == 1 && members[0].node_id == node.status().node_id;
+        if !is_alone {
+            return Ok(());
+        }
         let ready = async {
-            while let Err(error) = self.service.node.read_point().await {
+            while let Err(error) = node.read_point().await {
                 tracing::debug!(%error, "not leading yet");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::select! {
             () = ready => Ok(()),
-            reason = self.service.node.fatal() => Err(OpenError::NotReady(reason.to_string())),
+            reason = node.fatal() => Err(OpenError::NotReady(reason.to_string())),
             () = tokio::time::sleep(PATIENCE) => {
                 Err(OpenError::NotReady(format!("no leader within {} s", PATIENCE.as_secs())))
             }
@@ -240,13 +327,13 @@ impl Relay {
     fn scrub(&self) {
         let service = Arc::clone(&self.service);
         self.tasks.spawn_blocking(move || {
-            let draining = service.draining.clone();
+            let stopping = service.stopping.clone();
             // A small share of one core: it may take minutes, requests may not wait for it.
             let mut resumed = std::time::Instant::now();
             let pace = |_| {
                 std::thread::sleep(resumed.elapsed() * 30);
                 resumed = std::time::Instant::now();
-                !draining.is_cancelled()
+                !stopping.is_cancelled()
             };
             if let Err(error) = service.state.scrub(pace) {
                 tracing::error!(%error, "the state on disk is damaged; rebuild this node from a peer or restore a backup");
@@ -276,6 +363,11 @@ impl Relay {
         self.service.is_set_up()
     }
 
+    /// Whether this node leads.
+    pub fn leads(&self) -> bool {
+        self.service.node.leadership().borrow().is_self
+    }
+
     /// Resolves with a sentence when the node must stop.
     pub async fn fatal(&self) -> String {
         tokio::select! {
@@ -286,18 +378,56 @@ impl Relay {
         }
     }
 
-    /// Begins to stop: long polls and streams end, timers too.
-    pub fn drain(&self) {
-        self.service.draining.cancel();
+    /// Begins to stop: long polls and streams end, leadership goes elsewhere.
+    pub async fn drain(&self) {
+        self.service.start_draining();
+        self.service.step_down().await;
     }
 
     /// Finishes what was accepted and makes it durable.
     pub async fn shutdown(&self) {
         const GRACE: Duration = Duration::from_secs(20);
-        self.drain();
+        self.drain().await;
+        self.service.stopping.cancel();
         self.tasks.close();
         self.tasks.wait().await;
         self.service.node.shutdown(GRACE).await;
+        // Until now others could catch up from this node, and it could hear what they decided.
+        self.listening.cancel();
+        let listener = self.listener.lock().take();
+        if let Some(listener) = listener
+            && let Err(error) = listener.await
+        {
+            tracing::error!(%error, "the listener for other nodes failed");
+        }
+    }
+}
+
+/// Where other nodes come in.
+struct Door {
+    listener: Listener,
+    identity: Arc<network::Identity>,
+}
+
+impl Door {
+    async fn open(
+        config: &Config,
+        identity: &identity::Identity,
+        authority: Authority,
+    ) -> Result<Self, OpenError> {
+        let address = &config.cluster.listen;
+        let listener = Listener::bind(address)
+            .await
+            .map_err(|source| OpenError::Listen {
+                address: address.clone(),
+                source,
+            })?;
+        let (cluster_id, node_id) = (&identity.cluster_id, identity.node_id);
+        let identity = network::Identity::node(authority, cluster_id, node_id, now_ms())?;
+        Ok(Door {
+            listener,
+            identity: Arc::new(identity),
+        })
     }
 }
 
@@ -312,148 +442,4 @@ fn check_names(extensions: &[Arc<dyn Extension>]) -> Result<(), OpenError> {
         }
     }
     Ok(())
-}
-
-/// Reads who this node is, or makes it known on first start.
-fn identity(data_dir: &Path) -> Result<Identity, OpenError> {
-    let path = data_dir.join("cluster.json");
-    let directory = |source| OpenError::Directory {
-        path: path.display().to_string(),
-        source,
-    };
-    let damaged = |detail: String| OpenError::Identity {
-        path: path.display().to_string(),
-        detail,
-    };
-    fs::create_dir_all(data_dir).map_err(directory)?;
-    match fs::read(&path) {
-        Ok(bytes) => {
-            let identity: Identity =
-                serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-            if identity.format_version > FORMAT_VERSION {
-                return Err(OpenError::NewerFormat {
-                    found: identity.format_version,
-                });
-            }
-            Ok(identity)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            for made_before in ["log", "state"] {
-                if data_dir.join(made_before).exists() {
-                    return Err(damaged(format!("it is missing beside {made_before}/")));
-                }
-            }
-            let identity = Identity {
-                format_version: FORMAT_VERSION,
-                cluster_id: id::new_id("clu_"),
-                node_id: 1,
-            };
-            let text =
-                serde_json::to_vec_pretty(&identity).map_err(|error| damaged(error.to_string()))?;
-            let temporary = data_dir.join("cluster.json.new");
-            let write = || -> std::io::Result<()> {
-                let mut file = fs::File::create(&temporary)?;
-                file.write_all(&text)?;
-                file.sync_all()?;
-                fs::rename(&temporary, &path)?;
-                fs::File::open(data_dir)?.sync_all()
-            };
-            write().map_err(directory)?;
-            Ok(identity)
-        }
-        Err(error) => Err(directory(error)),
-    }
-}
-
-impl Service {
-    /// Counts for the metrics page, read from the counters kept in apply.
-    pub fn state_counts(&self) -> Result<StateCounts, ServiceError> {
-        let view = self.view();
-        let mut counts = StateCounts::default();
-        let fleets = fleet::list(&view, FLEETS_MAX as usize)?;
-        counts.fleets = fleet::in_use(&view)?;
-        for fleet in fleets {
-            let get = |counter| counter::get(&view, fleet.no, counter);
-            let add = |list: &mut Vec<(&'static str, u64)>, name: &'static str, counter| {
-                let value = get(counter)?;
-                match list.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, sum)) => *sum += value,
-                    None => list.push((name, value)),
-                }
-                Ok::<(), ServiceError>(())
-            };
-            for (name, counter) in [
-                ("healthy", Counter::AgentHealthy),
-                ("degraded", Counter::AgentDegraded),
-                ("paused", Counter::AgentPaused),
-                ("quarantined", Counter::AgentQuarantined),
-                ("revoked", Counter::AgentRevoked),
-            ] {
-                add(&mut counts.agents, name, counter)?;
-            }
-            for (name, counter) in [
-                ("queued", Counter::MessageOpen),
-                ("done", Counter::MessageDone),
-                ("cancelled", Counter::MessageCancelled),
-            ] {
-                add(&mut counts.messages, name, counter)?;
-            }
-            for (name, counter) in [
-                ("queued", Counter::DeliveryQueued),
-                ("delivered", Counter::DeliveryDelivered),
-                ("acked", Counter::DeliveryAcked),
-                ("expired", Counter::DeliveryExpired),
-                ("dead_lettered", Counter::DeliveryDeadLettered),
-                ("cancelled", Counter::DeliveryCancelled),
-            ] {
-                add(&mut counts.deliveries, name, counter)?;
-            }
-            counts.messages_accepted += get(Counter::MessageAccepted)?;
-            counts.dead_letters += get(Counter::DeadLetters)?;
-            counts.rate_violations_24h += get(Counter::RateViolations)?;
-        }
-        let standing = self.license_standing()?;
-        counts.tier = standing.tier.as_str();
-        counts.org = standing.license.map(|(license, _)| license.org);
-        counts.heartbeats_recent = self.heartbeats.recent(now_ms());
-        Ok(counts)
-    }
-
-    /// Gauges of this node for the metrics page.
-    pub fn node_gauges(&self) -> Result<NodeGauges, ServiceError> {
-        let status = self.node.status();
-        let size = self.state.size_bytes()?;
-        Ok(NodeGauges {
-            disk_full: status.disk_full,
-            state_disk_bytes: size.disk_bytes,
-            state_memory_bytes: size.memory_bytes,
-            log_bytes: status.log_size_bytes,
-            log_index: status.applied_index.unwrap_or(0),
-            long_polls: self.waiters.len() as u64,
-        })
-    }
-
-    /// Whether this node can take requests, or why not.
-    pub fn readiness(&self) -> Result<(), &'static str> {
-        if self.draining.is_cancelled() {
-            return Err("draining");
-        }
-        let status = self.node.status();
-        if status.fatal.is_some() || self.damaged.is_cancelled() {
-            return Err("failed");
-        }
-        // A leader answers reads once its guard has begun.
-        if !self.guard.is_leading() {
-            return Err("no_leader");
-        }
-        if status.disk_full {
-            return Err("disk_full");
-        }
-        Ok(())
-    }
-
-    /// Whether settings in the environment differ from the replicated ones, which decide.
-    pub fn settings_differ(&self, seeds: &settings::Settings) -> Result<bool, ServiceError> {
-        Ok(self.is_set_up()? && self.settings()? != *seeds)
-    }
 }

@@ -1,0 +1,16 @@
+//! Several nodes of the built binary: forming a cluster, what any node answers, what happens when
+//! nodes die, and what operators do about it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+mod failures;
+mod forming;
+mod operating;
+mod rig;
+mod serving;
+mod walk;
+
+use ::support;

@@ -1,0 +1,182 @@
+//! What operators do with nodes.
+
+use serde_json::json;
+
+use crate::rig::{Cluster, at, send_until_accepted};
+use crate::support::{DEADLINE, Http, direct, poll_until, uuid};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leadership_moves_to_the_node_that_is_named() {
+    let cluster = Cluster::three().await;
+    for node_id in [2, 3, 1] {
+        let operator = cluster.operator(node_id % 3).await;
+        let moved = operator
+            .post(
+                "/v1/operator/cluster/transfer",
+                &json!({ "node_id": node_id }),
+            )
+            .await;
+        assert_eq!(moved.status, 200, "{}", moved.text());
+        assert_eq!(cluster.leader(&operator).await, node_id - 1);
+    }
+    let operator = cluster.operator(0).await;
+    for (node_id, status) in [(9, 404), (0, 400)] {
+        let answer = operator
+            .post(
+                "/v1/operator/cluster/transfer",
+                &json!({ "node_id": node_id }),
+            )
+            .await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_node_gives_leadership_away_and_still_answers() {
+    let mut cluster = Cluster::three().await;
+    let operator = cluster.operator(1).await;
+    let leader = cluster.leader(&operator).await;
+    let path = format!("/v1/operator/cluster/nodes/{}/drain", leader + 1);
+    operator.post(&path, &json!({})).await.ok();
+    let operator = cluster.operator((leader + 1) % 3).await;
+    poll_until(DEADLINE, "another leader", async || {
+        (cluster.leader(&operator).await != leader).then_some(())
+    })
+    .await;
+    let ready = Http::new()
+        .get(&format!("{}/readyz", cluster.nodes[leader].url()))
+        .await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("draining"), "{}", ready.text());
+    let (sender, receiver) = (
+        operator.enrol("sender").await,
+        operator.enrol("receiver").await,
+    );
+    at(&sender, &cluster.nodes[leader])
+        .send(&direct(&receiver.id, "through a drained node"))
+        .await;
+    cluster.nodes[leader].restart().await;
+    cluster.voters(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_demoted_promoted_and_removed() {
+    let mut cluster = Cluster::three().await;
+    let operator = cluster.operator(0).await;
+    let node = |verb: &str| format!("/v1/operator/cluster/nodes/3/{verb}");
+    let demoted = operator.post(&node("demote"), &json!({})).await;
+    assert_eq!(demoted.status, 200, "{}", demoted.text());
+    let shown = cluster.status(&operator).await["nodes"][2].clone();
+    assert_eq!(
+        (shown["voter"].clone(), shown["part"].clone()),
+        (json!(false), json!("learner"))
+    );
+    let promoted = operator.post(&node("promote"), &json!({})).await;
+    assert_eq!(promoted.status, 200, "{}", promoted.text());
+
+    // With one node dead the other cannot be spared.
+    cluster.nodes[2].kill();
+    poll_until(DEADLINE, "the dead node is missed", async || {
+        let status = cluster.status(&operator).await;
+        (status["nodes"][2]["reachable"] == false).then_some(())
+    })
+    .await;
+    let refused = operator
+        .call("DELETE", "/v1/operator/cluster/nodes/2", None)
+        .await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+
+    // The dead one can, and another takes its place.
+    let removed = operator
+        .call("DELETE", "/v1/operator/cluster/nodes/3", None)
+        .await;
+    assert_eq!(removed.status, 200, "{}", removed.text());
+    let place = cluster.join("voter").await;
+    cluster.voters(3).await;
+    let status = cluster.status(&operator).await;
+    assert_eq!(status["nodes"][2]["node_id"], 4, "{status}");
+
+    // The removed one is not heard any more.
+    let [sender, receiver] = cluster.nodes[0].agents(["sender", "receiver"]).await;
+    let mut back = cluster.nodes.remove(2);
+    back.spawn();
+    let answer = poll_until(DEADLINE, "the removed node listens", async || {
+        let request = at(&sender, &back).request("POST", "/v1/messages");
+        let request = request.json(&direct(&receiver.id, "from a removed node"));
+        request.try_send(DEADLINE).await.ok()
+    })
+    .await;
+    assert!(answer.status >= 400, "{}", answer.text());
+    assert!(receiver.inbox().await.is_empty());
+    drop(back);
+    assert_eq!(place, 3);
+
+    // Audited, each of them.
+    let events = operator
+        .get("/v1/operator/events?type=node&limit=50")
+        .await
+        .ok();
+    let kinds: Vec<&str> = events["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|event| event["event_type"].as_str())
+        .collect();
+    for kind in ["node.joined", "node.changed", "node.removed"] {
+        assert!(kinds.contains(&kind), "{kinds:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_loses_no_request() {
+    let mut cluster = Cluster::three().await;
+    let [sender, receiver] = cluster.nodes[0].agents(["sender", "receiver"]).await;
+    let urls: Vec<String> = cluster.nodes.iter().map(|node| node.url()).collect();
+    let is_over = std::cell::Cell::new(false);
+    let load = async {
+        let mut sent = Vec::new();
+        while !is_over.get() {
+            let key = uuid();
+            let mut turn = sent.len();
+            // As the SDKs do: the next node at once.
+            let id = poll_until(DEADLINE, "an accepted message", async || {
+                let mut agent = sender.clone();
+                agent.relay_url.clone_from(&urls[turn % 3]);
+                turn += 1;
+                let request = agent
+                    .request("POST", "/v1/messages")
+                    .header("idempotency-key", &key)
+                    .json(&direct(&receiver.id, "under way"));
+                let answer = request.try_send(DEADLINE).await.ok()?;
+                let id = || answer.json()["message_id"].as_str().unwrap().to_string();
+                (answer.status == 200).then(id)
+            })
+            .await;
+            sent.push(id);
+        }
+        sent
+    };
+    let restarts = async {
+        for place in 0..3 {
+            cluster.nodes[place].restart().await;
+        }
+        cluster.voters(3).await;
+        is_over.set(true);
+    };
+    let (sent, ()) = tokio::join!(load, restarts);
+    let mut received = Vec::new();
+    while received.len() < sent.len() {
+        let messages = receiver.receive().await;
+        let ids: Vec<String> = messages
+            .iter()
+            .map(|message| message["message_id"].as_str().unwrap().to_string())
+            .collect();
+        receiver
+            .ack(&ids.iter().map(String::as_str).collect::<Vec<_>>())
+            .await;
+        received.extend(ids);
+    }
+    assert_eq!(received, sent);
+    let nodes: Vec<_> = cluster.nodes.iter().collect();
+    send_until_accepted(&sender, &nodes, &direct(&receiver.id, "after")).await;
+}

@@ -1,0 +1,137 @@
+//! Nodes on this machine, and what tests ask of them.
+
+use serde_json::{Value, json};
+
+use crate::support::{Agent, DEADLINE, Operator, Relay, RelayBuilder, free_port, poll_until, uuid};
+
+/// Nodes of one cluster, in the order of their numbers.
+pub struct Cluster {
+    pub nodes: Vec<Relay>,
+}
+
+/// A port for other nodes on this machine.
+pub fn node_address() -> String {
+    format!("127.0.0.1:{}", free_port())
+}
+
+pub fn builder() -> RelayBuilder {
+    let address = node_address();
+    Relay::builder()
+        .env("EKHO_NODE_ADDRESS", &address)
+        .env("EKHO_NODE_LISTEN", &address)
+}
+
+impl Cluster {
+    /// A node of its own that others can join.
+    pub async fn one() -> Cluster {
+        let first = builder().start().await;
+        Cluster { nodes: vec![first] }
+    }
+
+    /// Three voters.
+    pub async fn three() -> Cluster {
+        let mut cluster = Cluster::one().await;
+        cluster.join("voter").await;
+        cluster.join("voter").await;
+        cluster.voters(3).await;
+        cluster
+    }
+
+    /// Starts a node that joins, and waits until it is ready.
+    pub async fn join(&mut self, part: &str) -> usize {
+        let token = self.token(part).await;
+        let mut node = self.joining(&token);
+        node.boot().await;
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// A token that lets one node join.
+    pub async fn token(&self, part: &str) -> String {
+        let operator = self.operator(0).await;
+        let made = operator
+            .post("/v1/operator/cluster/tokens", &json!({ "part": part }))
+            .await
+            .ok();
+        made["token"].as_str().expect("a token").to_string()
+    }
+
+    /// A node that would join with this token, not started.
+    pub fn joining(&self, token: &str) -> Relay {
+        builder()
+            .bare()
+            .env("EKHO_JOIN", address(&self.nodes[0]))
+            .env("EKHO_JOIN_TOKEN", token)
+            .set_up()
+    }
+
+    /// The owner, signed in at a node.
+    pub async fn operator(&self, at: usize) -> Operator {
+        self.nodes[0].operator_at(&self.nodes[at]).await
+    }
+
+    /// What a node says of the cluster.
+    pub async fn status(&self, operator: &Operator) -> Value {
+        operator.get("/v1/operator/cluster").await.ok()
+    }
+
+    /// Waits until so many nodes vote, and all of them are near the end of the log.
+    pub async fn voters(&self, count: usize) {
+        let operator = self.operator(0).await;
+        poll_until(DEADLINE, &format!("{count} voters"), async || {
+            let status = self.status(&operator).await;
+            let nodes = status["nodes"].as_array().expect("nodes");
+            let voters = nodes.iter().filter(|node| {
+                node["voter"] == true && node["reachable"] == true && node["health"] == "ok"
+            });
+            (voters.count() == count).then_some(())
+        })
+        .await;
+    }
+
+    /// The place in `nodes` of the node that leads, as `operator`'s node knows it.
+    pub async fn leader(&self, operator: &Operator) -> usize {
+        poll_until(DEADLINE, "a leader", async || {
+            let leader = self.status(operator).await["leader"].as_u64()?;
+            usize::try_from(leader - 1).ok()
+        })
+        .await
+    }
+}
+
+/// Where other nodes reach a node.
+pub fn address(node: &Relay) -> String {
+    let mut env = node.env.iter().rev();
+    let found = env.find(|(name, _)| name == "EKHO_NODE_ADDRESS");
+    found.expect("an address").1.clone()
+}
+
+/// The same agent, at another node.
+pub fn at(agent: &Agent, node: &Relay) -> Agent {
+    Agent {
+        relay_url: node.url(),
+        ..agent.clone()
+    }
+}
+
+/// Sends with one idempotency key through these nodes in turn until one accepts; the id.
+pub async fn send_until_accepted(agent: &Agent, nodes: &[&Relay], message: &Value) -> String {
+    let key = uuid();
+    let mut turn = 0;
+    poll_until(DEADLINE, "an accepted message", async || {
+        let node = nodes[turn % nodes.len()];
+        turn += 1;
+        let request = at(agent, node)
+            .request("POST", "/v1/messages")
+            .header("idempotency-key", &key)
+            .json(message);
+        let answer = request.try_send(DEADLINE).await.ok()?;
+        match answer.status {
+            200 => Some(answer.json()["message_id"].as_str()?.to_string()),
+            // Nothing was done, or nobody knows: the key makes it safe to ask again.
+            503 => None,
+            _ => panic!("{}: {}", answer.status, answer.text()),
+        }
+    })
+    .await
+}

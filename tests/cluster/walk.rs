@@ -1,0 +1,195 @@
+//! docs/cluster.md: from one node to three and through what can happen to them, run and written
+//! down as it went.
+
+use std::fs;
+
+use crate::rig::{Cluster, address, builder, send_until_accepted};
+use crate::support::{DEADLINE, Relay, Session, Stable, direct, poll_until, word};
+
+const HEAD: &str = "\
+# Three nodes
+
+From one relay to a cluster of three, and through what can happen to it. The page is written by running it:
+
+    UPDATE_DOCS=1 cargo test --release --workspace --test cluster -- walk
+
+and a test holds it against what the commands print now. Ids, times, secrets and what is measured are made stable; the three machines are one here, with other ports in place of other addresses.
+
+A relay is a cluster of one. Every node has all data; one of them leads and orders what is written, which a majority has to have on disk before it is answered. Two nodes of three are a majority: one may fail. Any node takes any request, so agents are given the addresses of all of them.
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_clusters_is_what_the_commands_print() {
+    let first = builder().start().await;
+    let home = first.dir().join("home");
+    fs::create_dir_all(&home).unwrap();
+    let owner = first.credentials();
+    fs::write(home.join("password.txt"), &owner.password).unwrap();
+    let mut cluster = Cluster { nodes: vec![first] };
+    let mut page = Session::new(&home, HEAD, stable());
+    name(
+        &mut page,
+        &cluster.nodes[0],
+        "10.0.0.1:4001",
+        "10.0.0.1:4000",
+    );
+    one_node(&mut page, &cluster);
+    two_more(&mut page, &mut cluster).await;
+    leader_dies(&mut page, &mut cluster).await;
+    on_purpose(&mut page, &mut cluster).await;
+    for_good(&mut page, &mut cluster).await;
+    page.check("cluster.md");
+}
+
+fn stable() -> Stable {
+    let mut stable = Stable::new(Vec::new());
+    stable.pattern(r"ekho-join-[A-Za-z0-9_-]+", "ekho-join-eyJjIjoiY2x1…");
+    stable.pattern(r"\d+\.\d GiB", "61.0 GiB");
+    stable.pattern(r"\d+\.\d ms", "0.4 ms");
+    stable.pattern(r"in term \d+", "in term 2");
+    stable.lines(row);
+    stable
+}
+
+/// A row of `ekho cluster status` with columns of one width, and without what depends on the moment.
+fn row(line: &str) -> Option<String> {
+    let cells: Vec<&str> = line
+        .trim()
+        .split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect();
+    let &[
+        node,
+        address,
+        role,
+        part,
+        health,
+        index,
+        lag,
+        version,
+        disk,
+        trip,
+    ] = cells.as_slice()
+    else {
+        return None;
+    };
+    let (index, lag) = match node {
+        "NODE" => (index, lag),
+        _ => ("120", "0"),
+    };
+    Some(format!(
+        "    {node:<5} {address:<14} {role:<9} {part:<8} {health:<12} {index:<10} {lag:<4} \
+         {version:<8} {disk:<10} {trip}"
+    ))
+}
+
+/// Shows a node as if it had a machine of its own.
+fn name(page: &mut Session, node: &Relay, node_address: &'static str, client: &'static str) {
+    page.replace(&address(node), node_address);
+    page.replace(&format!("127.0.0.1:{}", node.port), client);
+}
+
+fn one_node(page: &mut Session, cluster: &Cluster) {
+    page.title("One node");
+    page.text("Other nodes reach this one at `EKHO_NODE_ADDRESS`, a second port that only nodes use: TLS in both directions, with certificates that the nodes make and renew by themselves. A relay that was set up without one gets it later and is started again; nothing has to be moved.");
+    page.show("EKHO_NODE_ADDRESS=10.0.0.1:4001 ekho cluster init --non-interactive");
+    page.show("EKHO_NODE_ADDRESS=10.0.0.1:4001 ekho serve &");
+    let url = cluster.nodes[0].url();
+    page.run(&format!("ekho login --url {url} --fleet test --email owner@example.org --password-stdin < password.txt"));
+    page.run("ekho cluster status");
+}
+
+async fn two_more(page: &mut Session, cluster: &mut Cluster) {
+    page.title("Two more");
+    page.text("A token admits one node, within an hour. By the token it also knows the cluster: it believes nobody else, and is given the secrets that it needs.");
+    for (node_address, client) in [
+        ("10.0.0.2:4001", "10.0.0.2:4000"),
+        ("10.0.0.3:4001", "10.0.0.3:4000"),
+    ] {
+        let made = page.run("ekho cluster token create");
+        let mut node = cluster.joining(&word(&made, "ekho-join-"));
+        name(page, &node, node_address, client);
+        node.boot().await;
+        cluster.nodes.push(node);
+    }
+    page.text("Each starts as a learner, gets all data, and votes as soon as it has caught up, which takes a second here.");
+    cluster.voters(3).await;
+    page.run("ekho cluster status");
+    page.text("A token is good once, and says so:");
+    page.run("ekho cluster token list");
+}
+
+async fn leader_dies(page: &mut Session, cluster: &mut Cluster) {
+    page.title("A node dies");
+    let [sender, receiver] = cluster.nodes[0].agents(["sender", "receiver"]).await;
+    page.text("Node 1, which leads, loses its power. The others elect another within a second or two; requests that come meanwhile wait for it, and what was answered is there.");
+    cluster.nodes[0].kill();
+    page.show("kill -9 …        # node 1");
+    let nodes: Vec<&Relay> = cluster.nodes[1..].iter().collect();
+    send_until_accepted(&sender, &nodes, &direct(&receiver.id, "after")).await;
+    page.text("Commands go to another node while that one is away.");
+    let url = cluster.nodes[1].url();
+    page.run(&format!("ekho login --url {url} --fleet test --email owner@example.org --password-stdin < password.txt"));
+    let operator = cluster.nodes[0].operator_at(&cluster.nodes[1]).await;
+    poll_until(DEADLINE, "the dead node is missed", async || {
+        let status = cluster.status(&operator).await;
+        (status["nodes"][0]["reachable"] == false).then_some(())
+    })
+    .await;
+    // Whoever of the two leads now: the page tells of the second.
+    let moved = serde_json::json!({ "node_id": 2 });
+    operator
+        .post("/v1/operator/cluster/transfer", &moved)
+        .await
+        .ok();
+    page.run("ekho cluster status | grep -v 'connection'");
+    page.text("Another one cannot be spared now, and the relay says so:");
+    page.run_to("ekho cluster remove 3 --yes", 1);
+    page.text("Node 1 comes back and catches up by itself.");
+    cluster.nodes[0].boot().await;
+    page.show("ekho serve &      # node 1");
+    cluster.voters(3).await;
+    page.run("ekho cluster status");
+}
+
+async fn on_purpose(page: &mut Session, cluster: &mut Cluster) {
+    page.title("Moving leadership, stopping a node, upgrading");
+    page.run("ekho cluster transfer 1");
+    page.text("A node that is to be stopped is drained first: leadership goes elsewhere, long polls end and their agents poll another node, `/readyz` answers 503 so that nothing new is sent there. A node that is sent SIGTERM does the same by itself.");
+    page.run("ekho cluster drain 1");
+    poll_until(DEADLINE, "another leader", async || {
+        let operator = cluster.nodes[0].operator_at(&cluster.nodes[1]).await;
+        (cluster.leader(&operator).await != 0).then_some(())
+    })
+    .await;
+    page.text("An upgrade is that, node after node: drain, stop, start the new release, wait until `ekho cluster status` says `ok`. Until every node runs the new release none uses what the old one would not understand.");
+    cluster.nodes[0].restart().await;
+    cluster.voters(3).await;
+    page.run("ekho cluster transfer 2");
+    page.run("ekho cluster status");
+}
+
+async fn for_good(page: &mut Session, cluster: &mut Cluster) {
+    page.title("Replacing a node");
+    page.text("Node 3 will not come back. It is removed, and its number is never given again; a new machine takes its place.");
+    cluster.nodes.pop();
+    let operator = cluster.nodes[0].operator_at(&cluster.nodes[1]).await;
+    poll_until(DEADLINE, "the dead node is missed", async || {
+        let status = cluster.status(&operator).await;
+        (status["nodes"][2]["reachable"] == false).then_some(())
+    })
+    .await;
+    let made = page.run("ekho cluster replace 3 --yes");
+    let mut node = cluster.joining(&word(&made, "ekho-join-"));
+    name(page, &node, "10.0.0.4:4001", "10.0.0.4:4000");
+    node.boot().await;
+    cluster.nodes.push(node);
+    cluster.voters(3).await;
+    page.run("ekho cluster status");
+    page.text("A node can also have all data without a vote, or lose its vote for a while:");
+    page.run("ekho cluster demote 4");
+    page.run("ekho cluster promote 4");
+    page.text("All of it is in the audit log.");
+    page.run("ekho audit events --type node --limit 3");
+}
