@@ -90,6 +90,38 @@ pub enum Command {
         /// Who, of what, and why.
         gave_up: HookGaveUp,
     },
+    /// This is the beginning of a new cluster, made of what one node held.
+    Rebuilt(Rebuilt),
+}
+
+/// A new cluster made of what one node held.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Rebuilt {
+    /// Out of what.
+    pub source: Source,
+    /// The cluster that was.
+    pub from_cluster_id: String,
+    /// The cluster that is.
+    pub cluster_id: String,
+    /// Nothing was accepted anywhere else after this time.
+    pub lost_ms: TimeMs,
+}
+
+/// What a new cluster was made of.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Source {
+    /// A backup.
+    Backup {
+        /// What it was called; empty for nothing.
+        label: String,
+        /// The time of the state in it.
+        at_ms: TimeMs,
+    },
+    /// A node that outlived the majority.
+    Survivor {
+        /// Its number.
+        node_id: u64,
+    },
 }
 
 /// First set-up: one fleet with its owner, settings, and the identity of the sealing key.
@@ -681,6 +713,11 @@ pub enum OperatorRequest {
         agent_id: String,
         /// All its labels.
         labels: Vec<String>,
+    },
+    /// Write down that a backup is taken.
+    TakeBackup {
+        /// What it is called; empty for nothing.
+        label: String,
     },
 }
 

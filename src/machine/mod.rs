@@ -25,6 +25,7 @@ mod inbox;
 mod license;
 mod message;
 mod operator;
+mod rebuilt;
 mod send;
 mod session;
 mod tick;
@@ -175,6 +176,7 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::Followed { fleet, positions } => hook::followed(apply, fleet, positions),
         Command::HookGaveUp { fleet, gave_up } => hook::gave_up(apply, fleet, gave_up),
         Command::DeleteSession { token_hash } => session::sign_out(apply, token_hash),
+        Command::Rebuilt(rebuilt) => rebuilt::begin(apply, &rebuilt),
         Command::ConfigureLicense { license } => license::configure(apply, license.map(|one| *one)),
         Command::Operator {
             token_hash,

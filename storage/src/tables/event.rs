@@ -152,6 +152,9 @@ kinds! {
     OperatorTotpDisabled = "operator.totp_disabled",
     OperatorTotpReset = "operator.totp_reset",
     AgentLabelled = "agent.labelled",
+    BackupTaken = "backup.taken",
+    RelayRestored = "relay.restored",
+    RelayRecovered = "relay.recovered",
 }
 
 impl EventKind {

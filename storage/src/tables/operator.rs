@@ -38,6 +38,8 @@ pub enum Scope {
     Fleets,
     /// Make, change and try out hooks.
     Hooks,
+    /// Take the whole relay's data away. Only counts in the first fleet.
+    Backup,
 }
 
 /// A set of scopes.
@@ -46,7 +48,7 @@ pub struct Scopes(u32);
 
 impl Scope {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Scope; 9] = [
+    pub const ALL: [Scope; 10] = [
         Scope::Read,
         Scope::Agents,
         Scope::Messages,
@@ -56,10 +58,11 @@ impl Scope {
         Scope::Operators,
         Scope::Fleets,
         Scope::Hooks,
+        Scope::Backup,
     ];
 
     /// Those that concern the whole relay: they only count in the first fleet.
-    pub const RELAY: [Scope; 2] = [Scope::Settings, Scope::Fleets];
+    pub const RELAY: [Scope; 3] = [Scope::Settings, Scope::Fleets, Scope::Backup];
 
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
@@ -73,6 +76,7 @@ impl Scope {
             Scope::Operators => "operators",
             Scope::Fleets => "fleets",
             Scope::Hooks => "hooks",
+            Scope::Backup => "backup",
         }
     }
 }
