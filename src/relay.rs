@@ -1,8 +1,5 @@
 //! A relay: the node, its service and its timers, put together.
 
-use std::fs;
-use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +7,6 @@ use ekho_raft::{Limits, NodeConfig};
 use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::{fleet, settings};
 use ekho_storage::{State, StateOptions, StorageError};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,7 +20,7 @@ use crate::effects::waiters::Waiters;
 use crate::effects::{license, timer};
 use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
-use crate::id;
+use crate::identity::{Identity, IdentityError};
 use crate::ingress::guard::NonceGuard;
 use crate::ingress::oidc::{BuildError, Provider};
 use crate::ingress::seal::{SealError, Sealer};
@@ -33,11 +29,9 @@ use crate::license::Configured;
 use crate::machine::{FLEETS_MAX, RelayMachine};
 use crate::metrics::{Metrics, NodeGauges, StateCounts};
 use crate::secrets::Secrets;
+use crate::service::backup;
 use crate::service::operators::SetUp;
 use crate::service::{RelayNode, Service, ServiceError};
-
-/// Version of the data directory's layout.
-const FORMAT_VERSION: u32 = 1;
 
 /// Live views of operators at once.
 const LIVE_STREAMS: usize = 1000;
@@ -57,30 +51,9 @@ pub struct Relay {
 /// Why a relay did not open. Each says what to do.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The data directory cannot be used.
-    #[error("data directory {path}: {source}")]
-    Directory {
-        /// File or directory.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// `cluster.json` does not say who this node is.
-    #[error("{path} is damaged: {detail}; restore it from a backup")]
-    Identity {
-        /// The file.
-        path: String,
-        /// What does not fit.
-        detail: String,
-    },
-    /// A newer release wrote the directory.
-    #[error(
-        "the data directory has format {found}, this release knows up to {FORMAT_VERSION}; start the newer release"
-    )]
-    NewerFormat {
-        /// The format found.
-        found: u32,
-    },
+    /// The data directory does not say who this node is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// Another process has the data directory open.
     #[error("data directory {path} is in use by another process; stop it first")]
     InUse {
@@ -117,14 +90,6 @@ pub enum OpenError {
     NotReady(String),
 }
 
-/// Who this node is, `cluster.json`.
-#[derive(Serialize, Deserialize)]
-struct Identity {
-    format_version: u32,
-    cluster_id: String,
-    node_id: u64,
-}
-
 impl Relay {
     /// Opens the data directory and starts the node. Returns when it serves: at once for a
     /// single node, whose log is replayed first.
@@ -145,7 +110,7 @@ impl Relay {
     ) -> Result<Self, OpenError> {
         check_names(&extensions)?;
         let data_dir = config.data_dir.as_path();
-        let identity = identity(data_dir)?;
+        let identity = Identity::of(data_dir)?;
         let sealer = Sealer::new(secrets.master.as_bytes())?;
         let oidc = config.oidc.as_ref().map(Provider::new).transpose()?;
         let options = StateOptions {
@@ -194,6 +159,7 @@ impl Relay {
             damaged: CancellationToken::new(),
             live_streams: Arc::new(tokio::sync::Semaphore::new(LIVE_STREAMS)),
             analyses: tokio::sync::Semaphore::new(ANALYSES_AT_ONCE),
+            backups: Arc::new(tokio::sync::Semaphore::new(backup::AT_ONCE)),
             hashing: tokio::sync::Semaphore::new(HASHING_AT_ONCE),
         });
         let relay = Relay {
@@ -312,57 +278,6 @@ fn check_names(extensions: &[Arc<dyn Extension>]) -> Result<(), OpenError> {
         }
     }
     Ok(())
-}
-
-/// Reads who this node is, or makes it known on first start.
-fn identity(data_dir: &Path) -> Result<Identity, OpenError> {
-    let path = data_dir.join("cluster.json");
-    let directory = |source| OpenError::Directory {
-        path: path.display().to_string(),
-        source,
-    };
-    let damaged = |detail: String| OpenError::Identity {
-        path: path.display().to_string(),
-        detail,
-    };
-    fs::create_dir_all(data_dir).map_err(directory)?;
-    match fs::read(&path) {
-        Ok(bytes) => {
-            let identity: Identity =
-                serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-            if identity.format_version > FORMAT_VERSION {
-                return Err(OpenError::NewerFormat {
-                    found: identity.format_version,
-                });
-            }
-            Ok(identity)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            for made_before in ["log", "state"] {
-                if data_dir.join(made_before).exists() {
-                    return Err(damaged(format!("it is missing beside {made_before}/")));
-                }
-            }
-            let identity = Identity {
-                format_version: FORMAT_VERSION,
-                cluster_id: id::new_id("clu_"),
-                node_id: 1,
-            };
-            let text =
-                serde_json::to_vec_pretty(&identity).map_err(|error| damaged(error.to_string()))?;
-            let temporary = data_dir.join("cluster.json.new");
-            let write = || -> std::io::Result<()> {
-                let mut file = fs::File::create(&temporary)?;
-                file.write_all(&text)?;
-                file.sync_all()?;
-                fs::rename(&temporary, &path)?;
-                fs::File::open(data_dir)?.sync_all()
-            };
-            write().map_err(directory)?;
-            Ok(identity)
-        }
-        Err(error) => Err(directory(error)),
-    }
 }
 
 impl Service {

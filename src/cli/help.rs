@@ -5,7 +5,10 @@ use clap::{Command, CommandFactory};
 
 /// Commands by what they are for.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Run a relay", &["setup", "doctor", "serve", "config"]),
+    (
+        "Run a relay",
+        &["setup", "doctor", "serve", "config", "backup", "cluster"],
+    ),
     (
         "Sign in",
         &["login", "logout", "tokens", "operators", "keys"],

@@ -5,8 +5,10 @@
 
 mod ask;
 mod audit;
+mod backup;
 pub mod bench;
 mod client;
+mod cluster;
 mod config;
 mod credentials;
 mod doctor;
@@ -19,6 +21,7 @@ mod login;
 mod openapi;
 mod operator;
 mod paging;
+mod rebuilt;
 mod remote;
 mod serve;
 mod session;
@@ -59,6 +62,8 @@ enum Command {
     #[command(flatten)]
     Operator(operator::OperatorCommand),
     Audit(audit::AuditArgs),
+    Backup(backup::BackupArgs),
+    Cluster(cluster::ClusterArgs),
     License(license::LicenseArgs),
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(bench::BenchArgs),
@@ -141,6 +146,8 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Logout(args) => login::logout(args).await,
             Command::Operator(command) => operator::run(command).await,
             Command::Audit(args) => audit::run(args).await,
+            Command::Backup(args) => backup::run(args).await,
+            Command::Cluster(args) => cluster::run(args).await,
             Command::License(args) => license::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
             Command::Openapi(args) => openapi::run(&args),
