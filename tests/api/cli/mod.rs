@@ -19,7 +19,7 @@ mod hooks;
 mod keys;
 mod messages;
 mod node;
-mod operations;
+pub(crate) mod operations;
 mod people;
 mod policies;
 mod sign_in;

@@ -25,30 +25,32 @@ and a test holds it against what the commands print now. Ids, times and secrets 
 ";
 
 /// The page so far, and a shell to go on with.
-struct Session<'a> {
-    relay: &'a Relay,
-    home: PathBuf,
-    page: String,
-    stable: Stable,
+pub(crate) struct Session<'a> {
+    pub(crate) relay: &'a Relay,
+    pub(crate) home: PathBuf,
+    pub(crate) page: String,
+    pub(crate) stable: Stable,
+    /// Environment of the shell, besides what it has anyway.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Session<'_> {
-    fn title(&mut self, title: &str) {
+    pub(crate) fn title(&mut self, title: &str) {
         self.page.push_str(&format!("\n## {title}\n"));
     }
 
-    fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         let text = self.stable.of(text);
         self.page.push_str(&format!("\n{text}\n"));
     }
 
     /// Runs a line that must succeed, writes down what it prints, and returns that.
-    fn run(&mut self, line: &str) -> String {
+    pub(crate) fn run(&mut self, line: &str) -> String {
         self.run_to(line, 0)
     }
 
     /// Runs a line that ends with this exit code.
-    fn run_to(&mut self, line: &str, code: i32) -> String {
+    pub(crate) fn run_to(&mut self, line: &str, code: i32) -> String {
         let output = self.shell(line);
         assert_eq!(output.0, Some(code), "{line}: {}", output.1);
         let mut block = format!("\n    $ {line}\n");
@@ -70,6 +72,7 @@ impl Session<'_> {
         command.current_dir(&self.home).env_clear();
         command.env("PATH", format!("{}:{path}", binary.display()));
         command.env("HOME", &self.home).stdin(Stdio::null());
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), text)
@@ -77,10 +80,12 @@ impl Session<'_> {
 }
 
 /// Makes a page the same however often it is written.
-struct Stable {
+pub(crate) struct Stable {
     /// Digits seen, by prefix, in the order in which they came.
     ids: BTreeMap<String, Vec<String>>,
-    replaced: Vec<(String, &'static str)>,
+    pub(crate) replaced: Vec<(String, &'static str)>,
+    /// What else differs from run to run.
+    pub(crate) patterns: Vec<(Regex, &'static str)>,
     id: Regex,
     iso: Regex,
     short: Regex,
@@ -91,10 +96,11 @@ struct Stable {
 }
 
 impl Stable {
-    fn new(replaced: Vec<(String, &'static str)>) -> Self {
+    pub(crate) fn new(replaced: Vec<(String, &'static str)>) -> Self {
         Stable {
             ids: BTreeMap::new(),
             replaced,
+            patterns: Vec::new(),
             id: Regex::new(r"\b([a-z]+)_([0-9a-f]{64}|[0-9a-f]{32}|[0-9a-f]{16})").unwrap(),
             iso: Regex::new(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").unwrap(),
             short: Regex::new(r"\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ").unwrap(),
@@ -109,6 +115,9 @@ impl Stable {
         let mut text = text.to_string();
         for (from, to) in &self.replaced {
             text = text.replace(from, to);
+        }
+        for (pattern, to) in &self.patterns {
+            text = pattern.replace_all(&text, *to).into_owned();
         }
         let text = self.request.replace_all(&text, "req_…");
         let ids = &mut self.ids;
@@ -141,33 +150,31 @@ fn word(text: &str, prefix: &str) -> String {
         .to_string()
 }
 
-fn page_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")
-}
-
 /// On several threads: the hook answers while a command is waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_operations_is_what_the_commands_print() {
     let relay = Relay::builder().pro().start().await;
     let page = write_page(&relay).await;
-    let path = page_path();
+    hold_against("docs/operations.md", &page);
+}
+
+/// Compares a page with the one that is checked in, which is written anew first where that was
+/// asked for.
+pub(crate) fn hold_against(file: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, &page).unwrap();
+        fs::write(&path, page).unwrap();
     }
     let written = fs::read_to_string(&path).unwrap();
     let lines = written.lines().zip(page.lines());
     for (number, (before, now)) in lines.enumerate() {
+        let line = number + 1;
         assert_eq!(
-            before,
-            now,
-            "docs/operations.md, line {}; UPDATE_DOCS=1 writes it anew",
-            number + 1
+            before, now,
+            "{file}, line {line}; UPDATE_DOCS=1 writes it anew"
         );
     }
-    assert_eq!(
-        written, page,
-        "docs/operations.md; UPDATE_DOCS=1 writes it anew"
-    );
+    assert_eq!(written, page, "{file}; UPDATE_DOCS=1 writes it anew");
 }
 
 /// Runs the session. What agents do meanwhile goes over the agent API, and the text says so.
@@ -183,6 +190,7 @@ async fn write_page(relay: &Relay) -> String {
         home,
         page: HEAD.into(),
         stable: Stable::new(vec![(format!("127.0.0.1:{port}"), "127.0.0.1:4000")]),
+        env: Vec::new(),
     };
     let page = &mut session;
     // One after the other, so that they always come in the same order.
