@@ -24,9 +24,9 @@ use zeroize::Zeroizing;
 
 use crate::clock::now_ms;
 use crate::config::{Cluster, Config};
+use crate::identity::{self, Identity as NodeIdentity, IdentityError, is_node};
 use crate::ingress::seal::{SealError, Sealer};
 use crate::machine::FEATURE_LEVEL;
-use crate::relay::{self, OpenError};
 use crate::secrets::{self, SecretsError};
 use crate::service::cluster::join::{JoinRequest, Joined, Outside, Token, Told};
 
@@ -80,7 +80,7 @@ pub enum JoinError {
     Tls(#[from] TlsError),
     /// The identity could not be kept.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Identity(#[from] IdentityError),
 }
 
 /// What a node has become.
@@ -100,7 +100,7 @@ pub async fn become_member(config: &Config) -> Result<Became, JoinError> {
     let Some(address) = &cluster.address else {
         return Ok(Became::Itself);
     };
-    if relay::is_member(&config.data_dir) || (cluster.join.is_empty() && cluster.peers.is_empty()) {
+    if is_node(&config.data_dir) || (cluster.join.is_empty() && cluster.peers.is_empty()) {
         return Ok(Became::Itself);
     }
     let key = own_key(&config.data_dir)?;
@@ -271,7 +271,8 @@ impl<R: Fn(Option<String>) -> Outside> Joining<'_, R> {
     fn keep(&self, joined: &Joined) -> Result<(), JoinError> {
         let (master, session) = (&joined.master_secret, &joined.session_secret);
         secrets::keep(self.config, master, session)?;
-        relay::become_node(&self.config.data_dir, &joined.cluster_id, joined.node_id)?;
+        let path = self.config.data_dir.join(identity::FILE_NAME);
+        NodeIdentity::joined(&joined.cluster_id, joined.node_id).write(&path)?;
         tracing::info!(
             cluster_id = joined.cluster_id,
             node_id = joined.node_id,

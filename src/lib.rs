@@ -5,6 +5,7 @@
 //! ARCHITECTURE.md.
 
 pub mod api;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -12,12 +13,14 @@ pub mod effects;
 pub mod extension;
 pub mod hooks;
 pub mod id;
+pub mod identity;
 pub mod ingress;
 pub mod joining;
 pub mod license;
 pub mod machine;
 pub mod metrics;
 pub mod readable;
+pub mod rebuilding;
 pub mod relay;
 pub mod secrets;
 pub mod server;

@@ -65,6 +65,15 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A snapshot that is needed cannot be used.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// There is nothing that a cluster could be made of.
+    #[error("{dir} holds nothing to go on from", dir = dir.display())]
+    Nothing {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// openraft did not start.
     #[error("consensus did not start: {0}")]
     Raft(String),

@@ -154,7 +154,7 @@ async fn bootstrap(
 /// The state may be behind the log, by what was not flushed, and behind the snapshot, when a
 /// crash came while it was being installed. It may be ahead of the log only where it is the
 /// snapshot just installed, whose log has not been cut yet.
-async fn compare(
+pub(crate) async fn compare(
     log: &mut LogStore,
     applied: Option<LogId>,
     snapshot: Option<LogId>,

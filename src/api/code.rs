@@ -55,7 +55,7 @@ codes! {
     UNAUTHORIZED "timestamp_skew" TimestampSkew
         "the timestamp is too far from the relay's clock",
     UNAUTHORIZED "timestamp_before_leadership" TimestampBeforeLeadership
-        "signed before the present leader began: sign again after `Retry-After` seconds",
+        "signed before the present leader began, or before a restored relay knows what was accepted: sign again after `Retry-After` seconds",
     UNAUTHORIZED "invalid_signature" InvalidSignature
         "method, path, body, time, nonce or secret differ from what was signed",
     UNAUTHORIZED "replayed_nonce" ReplayedNonce

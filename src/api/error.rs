@@ -14,6 +14,8 @@ use crate::service::ServiceError;
 
 /// When to try again what an extension that does not answer must be asked about.
 const EXTENSION_RETRY_SECONDS: u64 = 5;
+/// Clients take a longer `Retry-After` for a failure.
+const FLOOR_RETRY_SECONDS: u64 = 30;
 
 /// An error as the client sees it.
 #[derive(Debug)]
@@ -186,6 +188,11 @@ impl From<ServiceError> for ApiError {
                 "timestamp outside allowed skew",
             )
             .retry_after(1),
+            ServiceError::BeforeFloor { retry_after_ms } => new(
+                Code::TimestampBeforeLeadership,
+                "timestamp outside allowed skew",
+            )
+            .retry_after(retry_after_ms.div_ceil(1000).min(FLOOR_RETRY_SECONDS)),
             ServiceError::NotSignedIn => new(Code::NotSignedIn, "sign in first"),
             ServiceError::NoLeader { retry_after_ms } => {
                 new(Code::NoLeader, "no leader").retry_after(retry_after_ms.div_ceil(1000))

@@ -7,9 +7,11 @@ use thiserror::Error;
 
 use super::bench::BenchError;
 use super::client::ClientError;
+use crate::backup::BackupError;
 use crate::config::ConfigError;
 use crate::joining::JoinError;
 use crate::license::LicenseError;
+use crate::rebuilding::RebuildError;
 use crate::relay::OpenError;
 use crate::secrets::SecretsError;
 use crate::server::ServeError;
@@ -61,6 +63,17 @@ pub enum CliError {
     /// The bench failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
+    /// A backup is not usable.
+    #[error("{path}: {source}", path = path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BackupError,
+    },
+    /// No new cluster was made.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     /// A licence or its key is not usable.
     #[error("licence: {0}")]
     License(#[from] LicenseError),

@@ -7,7 +7,7 @@ use clap::{Command, CommandFactory};
 const GROUPS: [(&str, &[&str]); 4] = [
     (
         "Run a relay",
-        &["setup", "doctor", "serve", "config", "cluster"],
+        &["setup", "doctor", "serve", "config", "backup", "cluster"],
     ),
     (
         "Sign in",

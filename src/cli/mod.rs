@@ -5,6 +5,7 @@
 
 mod ask;
 mod audit;
+mod backup;
 pub mod bench;
 mod client;
 mod cluster;
@@ -20,6 +21,7 @@ mod login;
 mod openapi;
 mod operator;
 mod paging;
+mod rebuilt;
 mod remote;
 mod serve;
 mod session;
@@ -60,8 +62,9 @@ enum Command {
     #[command(flatten)]
     Operator(operator::OperatorCommand),
     Audit(audit::AuditArgs),
-    License(license::LicenseArgs),
+    Backup(backup::BackupArgs),
     Cluster(cluster::ClusterArgs),
+    License(license::LicenseArgs),
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(bench::BenchArgs),
     Openapi(openapi::OpenapiArgs),
@@ -143,8 +146,9 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Logout(args) => login::logout(args).await,
             Command::Operator(command) => operator::run(command).await,
             Command::Audit(args) => audit::run(args).await,
-            Command::License(args) => license::run(args).await,
+            Command::Backup(args) => backup::run(args).await,
             Command::Cluster(args) => cluster::run(args).await,
+            Command::License(args) => license::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
             Command::Openapi(args) => openapi::run(&args),
             Command::Version(args) => version(&args),

@@ -1,7 +1,7 @@
 //! Who signed a request: the checks that need no log, cheapest first.
 
 use axum::http::{HeaderMap, Method};
-use ekho_storage::tables::{agent, fleet, settings};
+use ekho_storage::tables::{agent, fleet, settings, system};
 
 use super::signing::{Signable, SignatureHeaders, hash};
 use crate::clock::{now_ms, parse_iso};
@@ -49,6 +49,12 @@ fn check(
     let timestamp_ms = parse_iso(headers.timestamp)
         .filter(|timestamp_ms| now.abs_diff(*timestamp_ms) <= skew_ms)
         .ok_or(Refusal::TimestampSkew)?;
+    let floor_ms = system::get(&service.view())?.timestamp_floor_ms;
+    if timestamp_ms <= floor_ms && now <= floor_ms {
+        // After a restore or recovery: a fresh signature is refused as well until then.
+        let retry_after_ms = floor_ms - now + 1;
+        return Err(ServiceError::BeforeFloor { retry_after_ms });
+    }
     let body_hash = hash(body);
     let signable = Signable {
         method,

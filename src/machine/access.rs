@@ -125,6 +125,7 @@ impl OperatorRequest {
             OperatorRequest::PutHook(_)
             | OperatorRequest::DeleteHook { .. }
             | OperatorRequest::RotateHookSecret { .. } => Need::Scope(Scope::Hooks),
+            OperatorRequest::TakeBackup { .. } => Need::Scope(Scope::Backup),
             OperatorRequest::CreateOperator { .. }
             | OperatorRequest::ResetTotp { .. }
             | OperatorRequest::ChangeOperator { .. }

@@ -98,6 +98,38 @@ pub enum Command {
         /// The level.
         level: u32,
     },
+    /// This is the beginning of a new cluster, made of what one node held.
+    Rebuilt(Rebuilt),
+}
+
+/// A new cluster made of what one node held.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Rebuilt {
+    /// Out of what.
+    pub source: Source,
+    /// The cluster that was.
+    pub from_cluster_id: String,
+    /// The cluster that is.
+    pub cluster_id: String,
+    /// Nothing was accepted anywhere else after this time.
+    pub lost_ms: TimeMs,
+}
+
+/// What a new cluster was made of.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum Source {
+    /// A backup.
+    Backup {
+        /// What it was called; empty for nothing.
+        label: String,
+        /// The time of the state in it.
+        at_ms: TimeMs,
+    },
+    /// A node that outlived the majority.
+    Survivor {
+        /// Its number.
+        node_id: u64,
+    },
 }
 
 /// A node that asks to be one of the cluster.
@@ -736,6 +768,11 @@ pub enum OperatorRequest {
         node_id: u64,
         /// Whether it is made ready to stop.
         is_drain: bool,
+    },
+    /// Write down that a backup is taken.
+    TakeBackup {
+        /// What it is called; empty for nothing.
+        label: String,
     },
 }
 

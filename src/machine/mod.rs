@@ -26,6 +26,7 @@ mod inbox;
 mod license;
 mod message;
 mod operator;
+mod rebuilt;
 mod send;
 mod session;
 mod tick;
@@ -182,6 +183,7 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::Join(join) => cluster::join(apply, join),
         Command::RaiseFeatureLevel { level } => cluster::raise_level(apply, level),
         Command::DeleteSession { token_hash } => session::sign_out(apply, token_hash),
+        Command::Rebuilt(rebuilt) => rebuilt::begin(apply, &rebuilt),
         Command::ConfigureLicense { license } => license::configure(apply, license.map(|one| *one)),
         Command::Operator {
             token_hash,

@@ -21,6 +21,7 @@ use super::license;
 use super::message;
 use super::outcome::{Outcome, Refusal};
 use super::policy;
+use super::rebuilt;
 use super::send;
 use super::session::{self, NewApiToken};
 use super::totp;
@@ -261,6 +262,7 @@ pub(crate) fn order(
             second,
         } => totp::disable(apply, &by, &current_hash, second.as_ref()),
         OperatorRequest::ResetTotp { operator_id } => totp::reset(apply, &by, &operator_id),
+        OperatorRequest::TakeBackup { label } => rebuilt::backup_taken(apply, &by, label),
     }
 }
 

@@ -1,7 +1,6 @@
 //! A relay: the node, its service and its timers, put together.
 
 mod gauges;
-mod identity;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +23,7 @@ use crate::effects::waiters::Waiters;
 use crate::effects::{license, nodes, timer};
 use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
+use crate::identity::{Identity, IdentityError};
 use crate::ingress::guard::NonceGuard;
 use crate::ingress::oidc::{BuildError, Provider};
 use crate::ingress::seal::{SealError, Sealer};
@@ -32,12 +32,10 @@ use crate::license::Configured;
 use crate::machine::{FEATURE_LEVEL, RelayMachine};
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
+use crate::service::backup;
 use crate::service::leader::Leader;
 use crate::service::operators::SetUp;
 use crate::service::{RelayNode, Service, ServiceError};
-
-use self::identity::{FORMAT_VERSION, identity};
-pub use self::identity::{become_node, is_member};
 
 /// How often a node makes its certificate anew.
 const RENEW: Duration = Duration::from_secs(24 * 3600);
@@ -66,30 +64,9 @@ pub struct Relay {
 /// Why a relay did not open. Each says what to do.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The data directory cannot be used.
-    #[error("data directory {path}: {source}")]
-    Directory {
-        /// File or directory.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// `cluster.json` does not say who this node is.
-    #[error("{path} is damaged: {detail}; restore it from a backup")]
-    Identity {
-        /// The file.
-        path: String,
-        /// What does not fit.
-        detail: String,
-    },
-    /// A newer release wrote the directory.
-    #[error(
-        "the data directory has format {found}, this release knows up to {FORMAT_VERSION}; start the newer release"
-    )]
-    NewerFormat {
-        /// The format found.
-        found: u32,
-    },
+    /// The data directory does not say who this node is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// Another process has the data directory open.
     #[error("data directory {path} is in use by another process; stop it first")]
     InUse {
@@ -165,7 +142,7 @@ impl Relay {
     ) -> Result<Self, OpenError> {
         check_names(&extensions)?;
         let data_dir = config.data_dir.as_path();
-        let identity = identity(data_dir)?;
+        let identity = Identity::of(data_dir)?;
         let authority = Authority::from_seed(&*Sealer::node_seed(secrets.master.as_bytes())?)?;
         let node_fingerprint = authority.fingerprint();
         let door = match &config.cluster.address {
@@ -233,6 +210,7 @@ impl Relay {
             damaged: CancellationToken::new(),
             live_streams: Arc::new(tokio::sync::Semaphore::new(LIVE_STREAMS)),
             analyses: tokio::sync::Semaphore::new(ANALYSES_AT_ONCE),
+            backups: Arc::new(tokio::sync::Semaphore::new(backup::AT_ONCE)),
             hashing: tokio::sync::Semaphore::new(HASHING_AT_ONCE),
         });
         let leader = Leader(Arc::downgrade(&service));
@@ -412,7 +390,7 @@ struct Door {
 impl Door {
     async fn open(
         config: &Config,
-        identity: &identity::Identity,
+        identity: &Identity,
         authority: Authority,
     ) -> Result<Self, OpenError> {
         let address = &config.cluster.listen;

@@ -32,6 +32,12 @@ pub enum ServiceError {
     /// A read's timestamp is from before this leadership.
     #[error("the timestamp is from before the present leader")]
     BeforeLeadership,
+    /// The timestamp is from a time of which the relay does not know what was accepted.
+    #[error("the timestamp is from before the relay was restored or recovered")]
+    BeforeFloor {
+        /// When one that is made then is accepted.
+        retry_after_ms: u64,
+    },
     /// Not signed in, or the session is over.
     #[error("not signed in")]
     NotSignedIn,

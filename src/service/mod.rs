@@ -5,6 +5,7 @@ pub mod activity;
 pub mod agents;
 pub mod analytics;
 pub mod approvals;
+pub mod backup;
 pub mod cluster;
 pub mod conversations;
 pub mod dead_letters;
@@ -107,6 +108,8 @@ pub struct Service {
     pub live_streams: Arc<tokio::sync::Semaphore>,
     /// Bounds long reads of counters.
     pub analyses: tokio::sync::Semaphore,
+    /// Bounds backups taken from this node.
+    pub backups: Arc<tokio::sync::Semaphore>,
     /// Bounds password hashing, which is costly on purpose.
     pub hashing: tokio::sync::Semaphore,
 }

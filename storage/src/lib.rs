@@ -9,6 +9,7 @@ mod cache;
 mod cf;
 mod codec;
 mod error;
+mod frozen;
 mod key;
 mod read;
 mod state;

@@ -57,15 +57,15 @@ struct Inner {
 
 /// One opened generation.
 pub(crate) struct Db {
-    db: DB,
-    path: PathBuf,
-    cache: RowCache,
+    pub(crate) db: DB,
+    pub(crate) path: PathBuf,
+    pub(crate) cache: RowCache,
 }
 
 /// A consistent-enough read handle: it stays on one generation, and each call reads the newest
 /// committed batch of it.
 #[derive(Clone)]
-pub struct View(Arc<Db>);
+pub struct View(pub(crate) Arc<Db>);
 
 impl State {
     /// Opens the state in `dir`, creating it when there is none, and removes generations that
@@ -363,7 +363,7 @@ fn collect(
     Ok(rows)
 }
 
-fn generation_name(number: u64) -> String {
+pub(crate) fn generation_name(number: u64) -> String {
     format!("{number:06}")
 }
 

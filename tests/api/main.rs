@@ -2,6 +2,7 @@
 //!
 //! - `contract`: the original's agent API, row by row
 //! - `signature`: who may ask, once
+//! - `backups`: backups, restoring them, and a node that outlived the others
 //! - `beyond`: what goes beyond the original, on the same endpoints
 //! - `delivery`: deliveries in real time
 //! - `described`: the description at /openapi.json, held against what the relay does
@@ -16,6 +17,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod backups;
 mod beyond;
 mod checks;
 mod cli;

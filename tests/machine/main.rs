@@ -30,6 +30,7 @@ mod policies;
 mod policies_advanced;
 mod property;
 mod rate;
+mod rebuilt;
 mod retention;
 mod scheduling;
 mod sending;

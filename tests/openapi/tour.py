@@ -282,6 +282,7 @@ class Tour:
         visit("get_fleet_health", operator)
         visit("get_audit_head", operator)
         visit("export_audit", operator, query={"from": 1})
+        visit("take_backup", operator, query={"label": "tour"})
         visit("list_conversations", operator)
         visit("get_conversation", operator, path={"id": "tour"})
         found = visit("search_messages", operator, query={"q": "hello"})["messages"]

@@ -172,6 +172,15 @@ impl Changes<'_> {
             .delete_range_cf(family(self.db, ENTRIES), key(from), key(u64::MAX));
     }
 
+    pub(super) fn identity(&mut self, identity: &Identity) -> Result<(), CodecError> {
+        self.batch.put_cf(
+            family(self.db, META),
+            IDENTITY,
+            codec::encode_identity(identity)?,
+        );
+        Ok(())
+    }
+
     pub(super) fn vote(&mut self, vote: &Vote) -> Result<(), CodecError> {
         self.batch
             .put_cf(family(self.db, META), VOTE, codec::encode_vote(vote)?);

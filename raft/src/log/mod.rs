@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 use self::db::LogDb;
 use self::tail::Tail;
 use self::writer::{Change, Shared, Writer, remove_purged};
-use crate::codec::Identity;
+use crate::codec::{self, Identity};
 use crate::config::{NodeConfig, Observer};
 use crate::disk::Disk;
 use crate::error::StartError;
@@ -123,10 +123,44 @@ impl LogStore {
         (point >= tail.start()).then_some(point)
     }
 
+    /// The last vote that was saved, and up to where the log is known to be decided.
+    pub(crate) fn vote_and_committed(&self) -> (Option<Vote>, Option<LogId>) {
+        let tail = self.shared.tail.lock();
+        (tail.vote, tail.committed)
+    }
+
     /// The ends of the log: what was purged, and the last entry.
     pub(crate) fn ends(&self) -> (Option<LogId>, Option<LogId>) {
         let tail = self.shared.tail.lock();
         (tail.purged, tail.last)
+    }
+
+    /// Gives the log to another cluster and adds what it begins with there, in one durable write.
+    /// Only on a node that does not run: this handle and its readers do not see it.
+    pub(crate) fn hand_to(
+        &self,
+        identity: &Identity,
+        purged: Option<&LogId>,
+        vote: &Vote,
+        entries: &[Entry],
+    ) -> Result<(), StartError> {
+        let written = self.shared.db.write(|changes| {
+            let mut record = Vec::new();
+            changes.identity(identity)?;
+            changes.vote(vote)?;
+            if let Some(purged) = purged {
+                changes.purged(purged)?;
+            }
+            for entry in entries {
+                record.clear();
+                codec::encode_entry(entry, &mut record)?;
+                changes.entry(entry.log_id.index, &record);
+            }
+            Ok(())
+        });
+        written
+            .map(|_| ())
+            .map_err(|error| StartError::Log(error.to_string()))
     }
 
     /// Waits until everything queued so far is durable, the committed position included.

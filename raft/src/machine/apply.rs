@@ -213,8 +213,16 @@ pub(super) fn claim(state: &State, cluster_id: &str, dir: &Path) -> Result<(), S
     }
 }
 
+/// Gives the state to another cluster, durably.
+pub(crate) fn give_to(state: &State, cluster_id: &str) -> Result<(), StartError> {
+    let mut txn = state.begin();
+    txn.put(Cf::Meta, CLUSTER, cluster_id.as_bytes().to_vec());
+    txn.commit()?;
+    Ok(state.flush()?)
+}
+
 /// Reads the position the state was left at.
-pub(super) fn read_position(state: &State) -> Result<Position, StartError> {
+pub(crate) fn read_position(state: &State) -> Result<Position, StartError> {
     let view = state.view();
     let record = |what: &str, error: CodecError| StartError::record(what, error);
     let applied = view

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ekho_storage::{StorageError, Txn};
 use thiserror::Error;
 
-pub(crate) use self::apply::{Applied, Job, Position};
+pub(crate) use self::apply::{Applied, Job, Position, give_to, read_position};
 pub use self::store::{ApplyThread, StateMachine};
 
 /// What commands mean.

@@ -91,6 +91,16 @@ impl SnapshotDir {
         &self.0.path
     }
 
+    /// The cluster it was made in.
+    pub fn cluster_id(&self) -> &str {
+        &self.0.manifest.cluster_id
+    }
+
+    /// The files of its state database are here.
+    pub fn state_path(&self) -> PathBuf {
+        self.0.path.join(STATE)
+    }
+
     /// The index of the last entry it contains.
     pub fn last_index(&self) -> Option<u64> {
         self.last_log_id().map(|last| last.index)
@@ -187,6 +197,15 @@ impl Snapshots {
         self.current.lock().clone()
     }
 
+    /// Removes the directory with all snapshots; for a node that does not run.
+    pub(crate) fn remove_all(self) -> Result<(), SnapshotError> {
+        remove_dir(&self.dir).map_err(|error| SnapshotError::io(&self.dir, error))?;
+        match self.dir.parent() {
+            Some(parent) => sync_dir(parent),
+            None => Ok(()),
+        }
+    }
+
     /// Makes `snapshot` the current one; the one before goes when nobody reads it any more.
     fn set_current(&self, snapshot: SnapshotDir) {
         let old = self.current.lock().replace(snapshot.clone());
@@ -257,7 +276,7 @@ impl Snapshots {
 
     /// Verifies a snapshot, keeps it as the current one, and prepares a copy of its state that
     /// may be moved.
-    fn stage(&self, snapshot: &SnapshotDir) -> Result<PathBuf, SnapshotError> {
+    pub(crate) fn stage(&self, snapshot: &SnapshotDir) -> Result<PathBuf, SnapshotError> {
         snapshot.verify()?;
         let kept = if snapshot.path() == self.path_of(snapshot.last_log_id()) {
             snapshot.clone()

@@ -11,7 +11,10 @@ use ekho_raft::network::{
     Append, Appended, Ballot, Client, HandedOver, Handover, Installed, LeaderVote, Transport,
     TransportError, Voted,
 };
-use ekho_raft::{ClusterError, Node, NodeId, Peer, ProposeError, ReadError, SnapshotDir};
+use ekho_raft::{
+    ClusterError, Node, NodeId, Peer, ProposeError, ReadError, SnapshotDir, StartError, inspect,
+    rebuild,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tempfile::TempDir;
@@ -267,4 +270,50 @@ async fn leadership_is_handed_over_on_request() {
     for node in [first, second, third] {
         stop(node).await;
     }
+}
+
+/// What was decided is there, and what only the survivor was asked to do counts as decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_three_goes_on_alone() {
+    let dir = TempDir::new().unwrap();
+    let (wire, [first, second, third]) = three(dir.path()).await;
+    for _ in 0..20 {
+        propose(&first, "decided").await;
+    }
+    wire.take_off(2);
+    wire.take_off(3);
+    let undecided = first.propose(Bytes::from_static(b"undecided"));
+    let undecided = tokio::time::timeout(Duration::from_millis(100), undecided).await;
+    assert!(undecided.is_err(), "{undecided:?}");
+    wire.take_off(1);
+    for node in [first, second, third] {
+        node.shutdown(Duration::ZERO).await;
+    }
+
+    let own = dir.path().join("1");
+    let state = open_state(&own);
+    let holdings = inspect(&config(&own), &state).await.unwrap();
+    assert_eq!(holdings.members.len(), 3, "{holdings:?}");
+    assert!(
+        holdings.last_log_index > holdings.committed_index.max(holdings.applied_index),
+        "{holdings:?}"
+    );
+    let mut anew = config(&own);
+    anew.cluster_id = "new-cluster".into();
+    let told = Bytes::from_static(b"told");
+    rebuild(&anew, Some("test-cluster"), &state, told)
+        .await
+        .unwrap();
+    drop(state);
+    let node = crate::common::start_with(anew).await;
+    node.read_point().await.unwrap();
+    assert_eq!(count(node.state(), "decided"), 20);
+    assert_eq!(count(node.state(), "undecided"), 1);
+    assert_eq!(count(node.state(), "told"), 1);
+    let members = node.status().members;
+    assert_eq!((members.len(), members[0].address.as_str()), (1, "node-1"));
+    stop(node).await;
+    // Nor does it start as what it was.
+    let old = Node::start(config(&own), open_state(&own), Counter::default()).await;
+    assert!(matches!(old, Err(StartError::Foreign { .. })));
 }

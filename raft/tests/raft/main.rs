@@ -13,5 +13,6 @@ mod damage;
 mod disk_full;
 mod openraft_suite;
 mod peers;
+mod rebuild;
 mod restart;
 mod snapshots;

@@ -5,6 +5,7 @@ mod agents;
 mod analytics;
 mod approvals;
 mod audit;
+mod backup;
 mod cluster;
 mod conversations;
 mod dead_letter_export;
@@ -31,7 +32,7 @@ mod totp;
 use super::openapi::Routes;
 use super::openapi::shapes::Done;
 pub use keys::TrustedKeyView;
-use signed_in::{Given, SignedIn, done};
+use signed_in::{Given, MayNotRead, SignedIn, done};
 
 /// Routes of the operator API.
 pub fn router() -> Routes {
@@ -39,6 +40,7 @@ pub fn router() -> Routes {
         .merge(session::router())
         .merge(operators::router())
         .merge(audit::router())
+        .merge(backup::router())
         .merge(agents::router())
         .merge(approvals::router())
         .merge(settings::router())

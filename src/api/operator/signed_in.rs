@@ -41,10 +41,9 @@ impl SignedIn {
     }
 }
 
-impl FromRequestParts<App> for SignedIn {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+impl SignedIn {
+    /// Whoever it is, whatever they may do.
+    async fn any(parts: &Parts, app: &App) -> Result<Self, ApiError> {
         let reads = parts.method == Method::GET;
         let token = match bearer(&parts.headers) {
             Some(token) => token,
@@ -58,15 +57,37 @@ impl FromRequestParts<App> for SignedIn {
             }
         };
         let principal = app.service.principal(&token).await?;
-        if reads {
-            principal.require(Need::Scope(Scope::Read))?;
-        }
         Ok(SignedIn {
             caller: Caller {
                 principal,
                 request_id: request_id().unwrap_or_default(),
             },
         })
+    }
+}
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let signed_in = SignedIn::any(parts, app).await?;
+        if parts.method == Method::GET {
+            let principal = &signed_in.caller.principal;
+            principal.require(Need::Scope(Scope::Read))?;
+        }
+        Ok(signed_in)
+    }
+}
+
+/// Somebody who acts as an operator and need not be allowed to read: what they GET has a scope of
+/// its own.
+pub struct MayNotRead(pub SignedIn);
+
+impl FromRequestParts<App> for MayNotRead {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        SignedIn::any(parts, app).await.map(MayNotRead)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `ekho cluster`: the nodes of a relay that is more than one.
 
+mod recover;
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
@@ -44,6 +46,7 @@ Examples:
   ekho cluster status
   ekho cluster transfer 2
   ekho cluster drain 1
+  ekho cluster recover --accept-data-loss
 
 A relay is a cluster of one until others join. See docs/cluster.md.";
 
@@ -67,6 +70,7 @@ enum ClusterCommand {
     Replace(ReplaceArgs),
     Transfer(TransferArgs),
     Drain(DrainArgs),
+    Recover(recover::RecoverArgs),
 }
 
 /// Begin a cluster with this machine as its first node: set up, and check that others can reach it.
@@ -280,6 +284,7 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
             };
             args.remote.run(work).await
         }
+        ClusterCommand::Recover(args) => recover::run(args).await,
     }
 }
 

@@ -159,6 +159,9 @@ kinds! {
     NodeRemoved = "node.removed",
     NodeDrained = "node.drained",
     LeaderTransferred = "node.leader_transferred",
+    BackupTaken = "backup.taken",
+    RelayRestored = "relay.restored",
+    RelayRecovered = "relay.recovered",
 }
 
 impl EventKind {

@@ -40,6 +40,8 @@ pub enum Scope {
     Hooks,
     /// Add, change and remove nodes. Only counts in the first fleet.
     Cluster,
+    /// Take the whole relay's data away. Only counts in the first fleet.
+    Backup,
 }
 
 /// A set of scopes.
@@ -48,7 +50,7 @@ pub struct Scopes(u32);
 
 impl Scope {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Scope; 10] = [
+    pub const ALL: [Scope; 11] = [
         Scope::Read,
         Scope::Agents,
         Scope::Messages,
@@ -59,10 +61,16 @@ impl Scope {
         Scope::Fleets,
         Scope::Hooks,
         Scope::Cluster,
+        Scope::Backup,
     ];
 
     /// Those that concern the whole relay: they only count in the first fleet.
-    pub const RELAY: [Scope; 3] = [Scope::Settings, Scope::Fleets, Scope::Cluster];
+    pub const RELAY: [Scope; 4] = [
+        Scope::Settings,
+        Scope::Fleets,
+        Scope::Cluster,
+        Scope::Backup,
+    ];
 
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
@@ -77,6 +85,7 @@ impl Scope {
             Scope::Fleets => "fleets",
             Scope::Hooks => "hooks",
             Scope::Cluster => "cluster",
+            Scope::Backup => "backup",
         }
     }
 }

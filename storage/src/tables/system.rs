@@ -41,6 +41,13 @@ impl System {
         2 * skew_ms.max(widest_ms)
     }
 
+    /// Refuses for ever what may have been accepted up to `lost_ms` and is not remembered here. A
+    /// clock ahead may have been accepted with a timestamp whose time is yet to come.
+    pub fn memory_lost(&mut self, lost_ms: TimeMs, skew_ms: u64) {
+        let floor_ms = lost_ms.saturating_add(self.nonce_memory_ms(skew_ms) / 2);
+        self.timestamp_floor_ms = self.timestamp_floor_ms.max(floor_ms);
+    }
+
     /// Takes note that the skew changes now.
     pub fn skew_changes(&mut self, from_ms: u64, to_ms: u64) {
         let memory_ms = self.nonce_memory_ms(from_ms);
