@@ -12,6 +12,7 @@ use ekho_jepsen::cluster::Shape;
 use ekho_jepsen::nemesis::{FAULTS, Fault, named};
 use ekho_jepsen::rng::clock_seed;
 use ekho_jepsen::run::{Options, run};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs relays, harms them under load, and judges what they answered.
 #[derive(Debug, Parser)]
@@ -101,12 +102,21 @@ async fn drive(args: Args, faults: Vec<Fault>) -> ExitCode {
         },
         faults,
         keep: args.keep,
+        say: |line| println!("{line}"),
     };
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     tokio::spawn(async move {
         // The first ends the faults early; everything is healed, drained and judged all the same.
-        let _ = tokio::signal::ctrl_c().await;
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(_) => drop(tokio::signal::ctrl_c().await),
+        }
         flag.store(true, Ordering::Relaxed);
     });
     let outcomes = match run(options, interrupted).await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::actor::{Actor, Address, Copies};
+use crate::actor::{Actor, Address, Copies, Nodes};
 use crate::book::Book;
 use crate::check::{
     Allowed, End, Violation, judge, judge_approvals, judge_gates, judge_rates, judge_registers,
@@ -15,7 +15,7 @@ use crate::check::{
 use crate::cluster::{Cluster, RATE_LIMIT, RATE_WINDOW_MS, Shape};
 use crate::cluster_api;
 use crate::faults::Faults;
-use crate::history::{AgentNo, History, Outcome};
+use crate::history::{AgentNo, Counters, History, Outcome};
 use crate::load::{Cast, Load};
 use crate::nemesis::{Fault, Nemesis};
 use crate::observer::observe;
@@ -25,6 +25,7 @@ use crate::record::Records;
 use crate::report::{Material, Report};
 use crate::rng::Rng;
 use crate::timeline::Timeline;
+use crate::wire::{Exchange, Line};
 use crate::workload::Workload;
 
 const SENDERS: usize = 6;
@@ -34,7 +35,7 @@ const THINK_MS: u64 = 120;
 /// How long a node may take to be ready, and a new one to be a voter.
 const START: Duration = Duration::from_secs(60);
 /// How long senders and receivers may take to finish on nodes that are well.
-const DRAIN: Duration = Duration::from_secs(120);
+const DRAIN: Duration = Duration::from_secs(180);
 /// Refusals that faults bring about. A clock that was set forward leaves the relay's time standing
 /// until the clocks have caught up, and with it the rate window.
 const EXPLAINED: Allowed<'_> = &[(429, "rate_limited")];
@@ -52,6 +53,8 @@ pub struct Options {
     pub faults: Vec<Fault>,
     /// Whether directories and logs are kept also where every promise was.
     pub keep: bool,
+    /// Is told how it goes.
+    pub say: fn(&str),
 }
 
 /// What came of it.
@@ -75,7 +78,7 @@ pub async fn run(options: Options, interrupted: Arc<AtomicBool>) -> Result<Outco
     let nodes = cluster.addresses();
     let operator = form(&mut cluster).await?;
     let book = Book::new();
-    let timeline = Timeline::new(Arc::clone(&book));
+    let timeline = Timeline::new(Arc::clone(&book), options.say);
     let cast = enrol(&mut operator.at(0), &nodes, &book).await?;
     let mut workload = Workload::begin(&mut operator.at(0), &nodes, &book, &mut rng).await?;
     let mut load = Load::begin(cast, nodes.clone(), Arc::clone(&book), &mut rng);
@@ -207,11 +210,7 @@ async fn wait_ready(cluster: &mut Cluster, no: usize) -> Result<(), String> {
     }
 }
 
-async fn enrol(
-    operator: &mut Operator,
-    nodes: &crate::actor::Nodes,
-    book: &Arc<Book>,
-) -> Result<Cast, String> {
+async fn enrol(operator: &mut Operator, nodes: &Nodes, book: &Arc<Book>) -> Result<Cast, String> {
     let mut receivers = Vec::new();
     for place in 0..RECEIVERS {
         let no = (SENDERS + place) as AgentNo;
@@ -257,8 +256,8 @@ async fn drain(
     let mut drained = tokio::time::timeout(DRAIN, load.stop_senders())
         .await
         .is_ok();
-    let began = Instant::now();
-    while drained && !(load.book.read(all_acked) && workload.is_drained()) {
+    let (nodes, began) = (faults.cluster.addresses(), Instant::now());
+    while drained && !(workload.is_drained() && all_delivered(&nodes).await) {
         drained = began.elapsed() < DRAIN;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -294,27 +293,19 @@ async fn drain(
     Ok(drained && replayed.is_ok())
 }
 
-/// Whether every recipient of every accepted message was told that its ack counts.
-fn all_acked(history: &History) -> bool {
-    use crate::history::Call;
-    use std::collections::HashSet;
-    let mut acked: HashSet<(AgentNo, &str)> = HashSet::new();
-    let mut accepted: Vec<(usize, &str)> = Vec::new();
-    for op in &history.ops {
-        match (&op.call, &op.outcome) {
-            (Call::Ack(ids), Outcome::Updated(_)) => {
-                acked.extend(ids.iter().map(|id| (op.agent, id.as_str())));
-            }
-            (Call::Send(no), Outcome::Queued { id, .. }) => accepted.push((*no, id)),
-            _ => {}
+/// Whether every node says that no delivery is open.
+async fn all_delivered(nodes: &Nodes) -> bool {
+    for address in &nodes.addresses {
+        let exchange = Line::get(*address, nodes.patience, "/metrics").await;
+        let Exchange::Answered(page) = exchange else {
+            return false;
+        };
+        let counters = Counters::parse(&String::from_utf8_lossy(&page.body));
+        if counters.open_deliveries() != Some(0) {
+            return false;
         }
     }
-    accepted.iter().all(|(no, id)| {
-        let recipients = &history.messages[*no].recipients;
-        recipients
-            .iter()
-            .all(|recipient| acked.contains(&(*recipient, id)))
-    })
+    true
 }
 
 fn verdict(history: &History, records: &Records, drained: bool) -> Vec<Violation> {

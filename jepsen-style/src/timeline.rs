@@ -38,25 +38,33 @@ pub struct Event {
 pub struct Timeline {
     book: Arc<Book>,
     events: Arc<Mutex<Vec<Event>>>,
+    say: fn(&str),
 }
 
 impl Timeline {
-    /// With the clock of this book.
-    pub fn new(book: Arc<Book>) -> Self {
+    /// With the clock of this book. `say` is told of every fault when it begins.
+    pub fn new(book: Arc<Book>, say: fn(&str)) -> Self {
         Timeline {
             book,
             events: Arc::default(),
+            say,
         }
     }
 
     /// Something begins; what to end it by.
     pub fn begin(&self, kind: Kind, nodes: &[usize], what: impl Into<String>) -> usize {
+        let (what, began) = (what.into(), self.book.now());
+        if kind == Kind::Fault {
+            let second = began / 1_000_000;
+            let at = format!("{}:{:02}", second / 60, second % 60);
+            (self.say)(&format!("{at:>6}  {what}: nodes {nodes:?}"));
+        }
         let mut events = self.events.lock();
         events.push(Event {
             kind,
             nodes: nodes.to_vec(),
-            what: what.into(),
-            began: self.book.now(),
+            what,
+            began,
             ended: None,
         });
         events.len() - 1

@@ -1,6 +1,7 @@
 //! The files of a disk, and what each operation does to them and to the notes of how to undo it.
 //! Inodes are known by numbers of our own, which are never given twice.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
@@ -28,6 +29,9 @@ const ATTIC: &str = "removed";
 /// The root's number.
 pub(super) const ROOT: u64 = 1;
 
+/// So many removals later, files without a name are looked for.
+const PURGED_EVERY: u64 = 200;
+
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
@@ -47,6 +51,7 @@ pub struct Disk {
     next_ino: u64,
     names: Names,
     room: Room,
+    removals: u64,
 }
 
 struct Inode {
@@ -88,6 +93,7 @@ impl Disk {
             next_ino: ROOT + 1,
             names: Names::new(attic),
             room: Room::Plenty,
+            removals: 0,
         })
     }
 
@@ -98,6 +104,7 @@ impl Disk {
 
     /// The power is gone.
     pub fn cut(&mut self, survives: Survives, rng: &mut Rng) -> io::Result<Lost> {
+        self.purge();
         let mut lost = Lost::default();
         // In order of their numbers, so that a seed means the same again.
         let mut inodes: Vec<(&u64, &mut Inode)> = self.inodes.iter_mut().collect();
@@ -109,6 +116,25 @@ impl Disk {
         }
         self.names.cut(survives, rng, &mut lost)?;
         Ok(lost)
+    }
+
+    /// Forgets files that nobody can come back to: without a name, and the kernel knows nothing of
+    /// them.
+    fn purge(&mut self) {
+        let nameless =
+            |inode: &Inode| rustix::fs::fstat(&*inode.place).is_ok_and(|stat| stat.st_nlink == 0);
+        let gone: Vec<u64> = self
+            .inodes
+            .iter()
+            .filter(|(_, inode)| inode.lookups == 0 && nameless(inode))
+            .map(|(ino, _)| *ino)
+            .collect();
+        for ino in gone {
+            if let Some(inode) = self.inodes.get_mut(&ino) {
+                inode.unsynced = None;
+            }
+            self.drop_unused(ino);
+        }
     }
 
     /// The kernel holds nothing of it any more; everything that is not synced stays unsynced.
@@ -207,14 +233,19 @@ impl Disk {
     }
 
     pub(super) fn resize(&mut self, ino: u64, size: u64) -> io::Result<()> {
-        if size > self.stat(ino)?.stat.st_size as u64 {
-            self.needs_room()?;
+        match size.cmp(&(self.stat(ino)?.stat.st_size as u64)) {
+            // RocksDB does this at the end of every file, to give back what it allocated.
+            Ordering::Equal => return self.set_len(ino, size),
+            Ordering::Greater => self.needs_room()?,
+            Ordering::Less => {}
         }
         self.unsynced(ino)?.before_resize(size)?;
-        OpenOptions::new()
-            .write(true)
-            .open(self.path(ino)?)?
-            .set_len(size)
+        self.set_len(ino, size)
+    }
+
+    fn set_len(&self, ino: u64, size: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path(ino)?)?;
+        file.set_len(size)
     }
 
     pub(super) fn open_file(&self, ino: u64, flags: i32) -> io::Result<File> {
@@ -320,6 +351,10 @@ impl Disk {
     }
 
     pub(super) fn unlink(&mut self, parent: u64, name: &OsStr) -> io::Result<()> {
+        self.removals += 1;
+        if self.removals.is_multiple_of(PURGED_EVERY) {
+            self.purge();
+        }
         let dir = self.dir(parent)?;
         let kept = self.names.put_away(&dir.fd, name)?;
         self.names.note(Change::Removed(dir, name.into(), kept))

@@ -112,7 +112,20 @@ impl Mount {
         let Some(session) = self.session.take() else {
             return Ok(());
         };
-        session.umount_and_join()
+        match session.umount_and_join() {
+            // The kernel hung up while the thread was waiting for the next request.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+            other => other.inspect_err(|_| self.let_go()),
+        }
+    }
+
+    /// Unmounts lazily, for when somebody who was killed is not gone yet.
+    fn let_go(&self) {
+        let umount = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.point)
+            .status();
+        drop(umount);
     }
 
     /// Mounts again.
@@ -134,12 +147,7 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         if self.session.is_some() {
-            // Lazily, because a process that was killed may not be gone yet.
-            let point = self.point.as_os_str();
-            let _ = std::process::Command::new("umount")
-                .arg("-l")
-                .arg(point)
-                .status();
+            self.let_go();
         }
     }
 }
