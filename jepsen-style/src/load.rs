@@ -96,6 +96,13 @@ impl Load {
         self.flags.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Ends everybody where they are, on nodes that do not recover.
+    pub async fn abort(&mut self) {
+        self.senders.shutdown().await;
+        self.receivers.shutdown().await;
+        self.replayer.shutdown().await;
+    }
+
     /// Ends everybody; returns the receivers.
     pub async fn stop(&mut self) -> Vec<Actor> {
         self.flags.all_stop.store(true, Ordering::Relaxed);

@@ -99,14 +99,12 @@ pub async fn run(options: Options, interrupted: Arc<AtomicBool>) -> Result<Outco
 
     let began = Instant::now();
     let mut nemesis = Nemesis::new(schedule, nodes.addresses.len(), &options.faults);
-    let is_over = |quiet: Duration| {
-        began.elapsed() + quiet >= options.time || interrupted.load(Ordering::Relaxed)
-    };
-    while !is_over(Duration::ZERO) {
+    let is_over = || began.elapsed() >= options.time || interrupted.load(Ordering::Relaxed);
+    while !is_over() && !faults.is_lost() {
         let step = nemesis.next();
         let quiet = step.map_or(500, |step| step.quiet_ms);
         tokio::time::sleep(Duration::from_millis(quiet)).await;
-        let Some(step) = step.filter(|_| !is_over(Duration::ZERO)) else {
+        let Some(step) = step.filter(|_| !is_over()) else {
             continue;
         };
         faults.step(&step).await.map_err(told("faults"))?;
@@ -251,7 +249,14 @@ async fn drain(
         faults.look_for_the_dead()
     };
     healed(faults).map_err(told("healing"))?;
-    faults.recover().await.map_err(told("recovery"))?;
+    if !faults.is_lost() {
+        faults.recover().await.map_err(told("recovery"))?;
+    }
+    if faults.is_lost() {
+        load.abort().await;
+        workload.abort().await;
+        return Ok(false);
+    }
     workload.stop().await;
     let mut drained = tokio::time::timeout(DRAIN, load.stop_senders())
         .await
@@ -309,7 +314,8 @@ async fn all_delivered(nodes: &Nodes) -> bool {
 }
 
 fn verdict(history: &History, records: &Records, drained: bool) -> Vec<Violation> {
-    let mut found = judge(history, End::Drained, EXPLAINED);
+    let end = if drained { End::Drained } else { End::Anywhere };
+    let mut found = judge(history, end, EXPLAINED);
     found.extend(judge_gates(&records.gates, &records.passed, drained));
     found.extend(judge_approvals(&records.approvals));
     found.extend(judge_rates(&records.counted, RATE_WINDOW_MS, RATE_LIMIT));
