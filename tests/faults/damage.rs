@@ -4,15 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
-use crate::actor::{Actor, Address, Copies};
-use crate::book::Book;
-use crate::check::judge;
-use crate::history::{Call, History, Outcome};
+use ekho_jepsen::actor::{Address, Copies};
+use ekho_jepsen::book::Book;
+use ekho_jepsen::history::{Call, History, Outcome};
+use ekho_jepsen::rng::Rng;
+
 use crate::kill::drained;
-use crate::process::{Place, alone, assert_kept, files, quick, ready, refusal};
-use crate::rng::Rng;
+use crate::process::{Place, actor, alone, assert_kept, files, judge, quick, ready, refusal};
 use crate::stop::{drain_inbox, start_again};
 use crate::support::{Agent, Relay};
 
@@ -57,12 +56,12 @@ impl Scene {
             operator.enrol("reader").await,
         );
         let book = Book::new();
-        let mut actor = Actor::new(0, sender.clone(), relay.port, Arc::clone(&book));
+        let mut writer = actor(0, &sender, &relay, &book);
         let to = Address::of_agent(1, &reader.id);
         let mut rng = Rng::new(7);
         for _ in 0..MESSAGES {
-            let draft = actor.draft(&mut rng, &to, BODY_BYTES, true, 0);
-            let outcome = actor.send(&draft, Copies::One).await;
+            let draft = writer.draft(&mut rng, &to, BODY_BYTES, true, 0);
+            let outcome = writer.send(&draft, Copies::One).await;
             assert!(outcome.is_success(), "{outcome:?}");
         }
         match end {
@@ -107,11 +106,11 @@ impl Scene {
     async fn recovers(&mut self, about: &str, history: History) {
         start_again(&mut self.relay).await;
         let book = Book::with(history);
-        let mut reader = Actor::new(1, self.reader.clone(), self.relay.port, Arc::clone(&book));
+        let mut reader = actor(1, &self.reader, &self.relay, &book);
         let draining = tokio::spawn(async move { drain_inbox(&mut reader).await });
         let counters = drained(&self.relay).await;
         draining.abort();
-        assert_kept(&book.read(|history| judge(history, Some(&counters))), about);
+        assert_kept(&judge(&book, &counters), about);
         self.relay.kill();
         self.restore();
     }
@@ -336,7 +335,7 @@ async fn a_second_process_on_the_same_directory_is_refused() {
     // The first one did not notice.
     ready(&scene.relay).await;
     let book = Book::with(scene.history.clone());
-    let mut sender = Actor::new(0, scene.sender.clone(), scene.relay.port, Arc::clone(&book));
+    let mut sender = actor(0, &scene.sender, &scene.relay, &book);
     let to = Address::of_agent(1, &scene.reader.id);
     let draft = sender.draft(&mut Rng::new(9), &to, BODY_BYTES, true, 0);
     let outcome = sender.send(&draft, Copies::One).await;

@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use ekho_jepsen::actor::{Actor, Address, Copies};
+use ekho_jepsen::book::Book;
+use ekho_jepsen::history::Outcome;
+use ekho_jepsen::rng::Rng;
+use ekho_jepsen::wire::Exchange;
 use serde_json::Value;
 
-use crate::actor::{Actor, Address, Copies};
-use crate::book::Book;
-use crate::check::judge;
-use crate::history::Outcome;
 use crate::kill::drained;
-use crate::process::{Place, alone, assert_kept, counters, is_running, quick, ready, refusal};
-use crate::rng::{Rng, seed};
+use crate::process::{
+    Place, actor, alone, assert_kept, counters, get, is_running, judge, quick, ready, refusal, seed,
+};
 use crate::small_disk::SmallDisk;
 use crate::stop::{drain_inbox, leads_long_enough, start_again};
 use crate::support::{Agent, DEADLINE, Relay, RelayBuilder, poll_until};
-use crate::wire::{Exchange, Line};
 
 const BODY_BYTES: usize = 100_000;
 /// Sends that fill the disk; far more than fit.
@@ -46,11 +47,11 @@ impl Cast {
         let mut senders = Vec::new();
         for no in 0..SENDERS {
             let agent = operator.enrol(&format!("sender {no}")).await;
-            senders.push(Actor::new(no, agent, relay.port, Arc::clone(&book)));
+            senders.push(actor(no, &agent, relay, &book));
         }
         let reader = operator.enrol("reader").await;
         let idle = operator.enrol("idle").await;
-        let mut idle = Actor::new(READER + 1, idle, relay.port, Arc::clone(&book));
+        let mut idle = actor(READER + 1, &idle, relay, &book);
         leads_long_enough(&mut idle).await;
         let to = Address::of_agent(READER, &reader.id);
         Cast {
@@ -66,19 +67,11 @@ impl Cast {
     async fn settle(&self, relay: &mut Relay, about: &str) -> u64 {
         let mut accepted = 0;
         for about in [about.to_string(), format!("{about}, after a kill")] {
-            let mut reader = Actor::new(
-                READER,
-                self.reader.clone(),
-                relay.port,
-                Arc::clone(&self.book),
-            );
+            let mut reader = actor(READER, &self.reader, relay, &self.book);
             let draining = tokio::spawn(async move { drain_inbox(&mut reader).await });
             let counters = drained(relay).await;
             draining.abort();
-            assert_kept(
-                &self.book.read(|history| judge(history, Some(&counters))),
-                &about,
-            );
+            assert_kept(&judge(&self.book, &counters), &about);
             accepted = counters.get("ekho_messages_accepted_total").unwrap_or(0);
             relay.kill();
             start_again(relay).await;
@@ -90,7 +83,7 @@ impl Cast {
 }
 
 async fn page(relay: &Relay, target: &str) -> (u16, Value) {
-    match Line::get(relay.port, target).await {
+    match get(relay, target).await {
         Exchange::Answered(reply) => (
             reply.status,
             serde_json::from_slice(&reply.body).unwrap_or_default(),
@@ -163,12 +156,7 @@ async fn a_disk_that_fills_up_refuses_writes_and_heals() {
     says_full(&relay).await;
     reads_go_on(&relay, &mut cast, &last_id).await;
     // A poll that hands something out is a write, and so is an ack.
-    let mut reader = Actor::new(
-        READER,
-        cast.reader.clone(),
-        relay.port,
-        Arc::clone(&cast.book),
-    );
+    let mut reader = actor(READER, &cast.reader, &relay, &cast.book);
     for outcome in [
         reader.poll(1, 0, Copies::One).await,
         reader.ack(&[last_id.clone()], Copies::One).await,
@@ -295,10 +283,7 @@ async fn out_of_space(disk: &SmallDisk, builder: RelayBuilder, rounds: u64) {
             relay.kill();
             relay.spawn();
             let refused = poll_until(DEADLINE, "the relay runs or ends", async || {
-                let answers = matches!(
-                    Line::get(relay.port, "/healthz").await,
-                    Exchange::Answered(_)
-                );
+                let answers = matches!(get(&relay, "/healthz").await, Exchange::Answered(_));
                 (answers || !is_running(&relay)).then_some(!answers)
             })
             .await;

@@ -5,12 +5,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::actor::{Actor, Copies};
-use crate::check::{Violation, judge};
-use crate::history::{Call, Counters, History, Outcome};
-use crate::load::{Load, Size};
-use crate::process::{Place, alone, assert_kept, counters, quick, ready};
-use crate::rng::{Rng, seed};
+use ekho_jepsen::actor::{Actor, Copies};
+use ekho_jepsen::check::Violation;
+use ekho_jepsen::history::{Call, Counters, History, Outcome};
+use ekho_jepsen::load::Load;
+use ekho_jepsen::rng::Rng;
+
+use crate::load::{self, Size};
+use crate::process::{Place, alone, assert_kept, counters, judge, quick, ready, seed};
 use crate::support::{DEADLINE, Relay, poll_until};
 
 const ROUNDS: u64 = 50;
@@ -37,7 +39,7 @@ async fn nothing_answered_is_lost_or_done_twice() {
     let mut rng = Rng::new(seed);
     let place = Place::new();
     let mut relay = quick(place.path()).start().await;
-    let mut load = Load::begin(&relay, SIZE, &mut rng).await;
+    let mut load = load::begin(&relay, SIZE, &mut rng).await;
     let mut times_to_ready = Vec::new();
     for round in 1..=rounds {
         // The load goes on by itself; this is when the blow falls.
@@ -122,10 +124,7 @@ pub async fn drained(relay: &Relay) -> Counters {
 
 fn settle(load: &Load, counters: &Counters) -> (Vec<Violation>, u64) {
     let accepted = counters.get("ekho_messages_accepted_total").unwrap_or(0);
-    (
-        load.book.read(|history| judge(history, Some(counters))),
-        accepted,
-    )
+    (judge(&load.book, counters), accepted)
 }
 
 /// Polls until there is an answer. The book notes what is in it; an acked message would be found.

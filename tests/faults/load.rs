@@ -1,27 +1,19 @@
-//! The load: senders, receivers and a replayer that go on while the relay comes and goes.
+//! The load of a relay: enrols those who send and those who receive, and lets them begin.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use ekho_jepsen::actor::{Actor, Address};
+use ekho_jepsen::book::Book;
+use ekho_jepsen::history::AgentNo;
+use ekho_jepsen::load::{Cast, Load};
+use ekho_jepsen::rng::Rng;
 use serde_json::json;
-use tokio::task::JoinSet;
 
-use crate::actor::{Actor, Address, Copies, Draft, judge};
-use crate::book::{Book, Recorded};
-use crate::history::{AgentNo, Call, Op, Outcome};
-use crate::rng::Rng;
+use crate::process::{actor, nodes};
 use crate::support::Relay;
-use crate::wire::Line;
 
-/// Records sent again after a start: that many of the newest, and that many of all ages.
-const REPLAYS_AFTER_START: usize = 100;
-/// Among so many of the newest the replayer chooses while the relay runs.
-const REPLAYED_AMONG: usize = 300;
-/// Connections on which everything is replayed at the end.
-const REPLAY_LINES: usize = 4;
-/// Ids a sender remembers, to look at later.
-const REMEMBERED: usize = 50;
+/// Longest pause of a sender between two messages.
+const THINK_MS: u64 = 25;
 
 /// How much of it.
 #[derive(Clone, Copy)]
@@ -32,126 +24,21 @@ pub struct Size {
     pub receivers: usize,
 }
 
-/// Everybody who makes requests of a relay.
-pub struct Load {
-    /// What was asked and answered.
-    pub book: Arc<Book>,
-    port: u16,
-    flags: Arc<Flags>,
-    senders: JoinSet<()>,
-    receivers: JoinSet<Actor>,
-    replayer: JoinSet<()>,
+/// Enrols the agents with a relay that runs, and begins.
+pub async fn begin(relay: &Relay, size: Size, rng: &mut Rng) -> Load {
+    let book = Book::new();
+    let cast = enrol(relay, size, &book).await;
+    Load::begin(cast, nodes(relay), book, rng)
 }
 
-#[derive(Default)]
-struct Flags {
-    /// Senders finish what they began.
-    senders_stop: AtomicBool,
-    /// Receivers ack whatever they get.
-    draining: AtomicBool,
-    /// Receivers and replayer end.
-    all_stop: AtomicBool,
-}
-
-impl Flags {
-    fn is(flag: &AtomicBool) -> bool {
-        flag.load(Ordering::Relaxed)
-    }
-}
-
-impl Load {
-    /// Enrols the agents with a relay that runs, and begins.
-    pub async fn begin(relay: &Relay, size: Size, rng: &mut Rng) -> Self {
-        let book = Book::new();
-        let (senders, receivers) = enrol(relay, size, &book).await;
-        let mut load = Load {
-            book: Arc::clone(&book),
-            port: relay.port,
-            flags: Arc::default(),
-            senders: JoinSet::new(),
-            receivers: JoinSet::new(),
-            replayer: JoinSet::new(),
-        };
-        for (actor, addresses) in senders {
-            load.senders.spawn(send_on(
-                actor,
-                addresses,
-                rng.fork(),
-                Arc::clone(&load.flags),
-            ));
-        }
-        for actor in receivers {
-            load.receivers
-                .spawn(receive_on(actor, rng.fork(), Arc::clone(&load.flags)));
-        }
-        load.replayer.spawn(replay_on(
-            book,
-            relay.port,
-            rng.fork(),
-            Arc::clone(&load.flags),
-        ));
-        load
-    }
-
-    /// Ends the senders, once each knows what became of what it sent.
-    pub async fn stop_senders(&mut self) {
-        self.flags.senders_stop.store(true, Ordering::Relaxed);
-        finish(&mut self.senders).await;
-        self.flags.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Ends everybody; returns the receivers.
-    pub async fn stop(&mut self) -> Vec<Actor> {
-        self.flags.all_stop.store(true, Ordering::Relaxed);
-        finish(&mut self.replayer).await;
-        finish(&mut self.receivers).await
-    }
-
-    /// Sends again, once, everything that was ever answered 2xx.
-    pub async fn replay_everything(&self) {
-        let recorded: Arc<[Recorded]> = self.book.all_recorded().into();
-        let mut lines = JoinSet::new();
-        for first in 0..REPLAY_LINES {
-            let (book, recorded, port) = (Arc::clone(&self.book), Arc::clone(&recorded), self.port);
-            lines.spawn(async move {
-                let mut replayer = Replayer {
-                    line: Line::new(port),
-                    book,
-                };
-                for record in recorded.iter().skip(first).step_by(REPLAY_LINES) {
-                    // What did not reach the relay proves nothing.
-                    loop {
-                        let outcome = replayer.replay(record).await;
-                        if !outcome.is_unknown() && !matches!(outcome, Outcome::NotSent) {
-                            break;
-                        }
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                }
-            });
-        }
-        finish(&mut lines).await;
-    }
-}
-
-async fn finish<T: Send + 'static>(tasks: &mut JoinSet<T>) -> Vec<T> {
-    let mut ended = Vec::new();
-    while let Some(task) = tasks.join_next().await {
-        ended.push(task.expect("a task that does not panic"));
-    }
-    ended
-}
-
-type Sender = (Actor, Vec<Address>);
-
-/// Senders with whom they write to, and receivers. Each sender has a room with all receivers.
-async fn enrol(relay: &Relay, size: Size, book: &Arc<Book>) -> (Vec<Sender>, Vec<Actor>) {
+/// Each sender has a room with all receivers.
+async fn enrol(relay: &Relay, size: Size, book: &Arc<Book>) -> Cast {
     let operator = relay.operator().await;
     let mut receivers = Vec::new();
     for place in 0..size.receivers {
         let no = (size.senders + place) as AgentNo;
         let agent = operator.enrol(&format!("receiver {place}")).await;
-        receivers.push(Actor::new(no, agent, relay.port, Arc::clone(book)));
+        receivers.push(actor(no, &agent, relay, book));
     }
     let numbers: Vec<AgentNo> = receivers.iter().map(|receiver| receiver.no).collect();
     let ids: Vec<&str> = receivers.iter().map(Actor::id).collect();
@@ -167,188 +54,11 @@ async fn enrol(relay: &Relay, size: Size, book: &Arc<Book>) -> (Vec<Sender>, Vec
             .map(|(no, id)| Address::of_agent(*no, id))
             .collect();
         addresses.push(Address::of_room(room_id, numbers.clone()));
-        let actor = Actor::new(place as AgentNo, agent, relay.port, Arc::clone(book));
-        senders.push((actor, addresses));
+        senders.push((actor(place as AgentNo, &agent, relay, book), addresses));
     }
-    (senders, receivers)
-}
-
-async fn send_on(mut actor: Actor, addresses: Vec<Address>, mut rng: Rng, flags: Arc<Flags>) {
-    let mut remembered: Vec<String> = Vec::new();
-    while !Flags::is(&flags.senders_stop) {
-        pause(&mut rng, 25).await;
-        let body_bytes = if rng.chance(4) {
-            rng.between(10_000, 50_000)
-        } else {
-            rng.between(0, 2_000)
-        };
-        // A fan-out costs its number of recipients.
-        let to = if rng.chance(4) {
-            addresses.last()
-        } else {
-            Some(&addresses[rng.index(addresses.len() - 1)])
-        };
-        let Some(to) = to else { return };
-        let (keyed, delayed) = (rng.chance(80), rng.chance(4));
-        let draft = actor.draft(&mut rng, to, body_bytes as usize, keyed, i64::from(delayed));
-        let copies = if rng.chance(4) {
-            Copies::Two
-        } else {
-            Copies::One
-        };
-        let outcome = send_until_known(&mut actor, &draft, copies, &mut rng).await;
-        let Outcome::Queued { id, .. } = outcome else {
-            continue;
-        };
-        if keyed && rng.chance(4) {
-            actor.send(&draft, Copies::One).await;
-        }
-        remembered.push(id);
-        if remembered.len() > REMEMBERED {
-            remembered.remove(0);
-        }
-        if rng.chance(10) {
-            let id = rng.pick(&remembered).clone();
-            actor.look(&id).await;
-        }
+    Cast {
+        senders,
+        receivers,
+        think_ms: THINK_MS,
     }
-}
-
-/// Sends a draft until it is known what became of it. Without a key a request in doubt may only be
-/// repeated with the same nonce, or left.
-async fn send_until_known(
-    actor: &mut Actor,
-    draft: &Draft,
-    copies: Copies,
-    rng: &mut Rng,
-) -> Outcome {
-    let asks_again = draft.keyed || rng.chance(50);
-    let mut outcome = actor.send(draft, copies).await;
-    let mut doubt = outcome.is_unknown();
-    while !outcome.is_success() && !is_final(&outcome) && (asks_again || !doubt) {
-        pause(rng, 40).await;
-        let same_bytes = doubt && (!draft.keyed || rng.chance(20));
-        outcome = if same_bytes {
-            actor.again().await
-        } else {
-            actor.send(draft, Copies::One).await
-        };
-        doubt |= outcome.is_unknown();
-        if same_bytes && !draft.keyed && is_replayed(&outcome) {
-            // It was accepted, and nobody is told under which id.
-            break;
-        }
-    }
-    outcome
-}
-
-/// Whether trying again is pointless: an answer that the contract does not have here.
-fn is_final(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Refused { status, .. } if *status != 503 && *status != 401)
-        || matches!(outcome, Outcome::Refused { code, .. } if code == "invalid_signature")
-}
-
-fn is_replayed(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Refused { code, .. } if code == "replayed_nonce")
-}
-
-async fn receive_on(mut actor: Actor, mut rng: Rng, flags: Arc<Flags>) -> Actor {
-    while !Flags::is(&flags.all_stop) {
-        let copies = if rng.chance(4) {
-            Copies::Two
-        } else {
-            Copies::One
-        };
-        let (limit, wait_seconds) = (rng.between(1, 40), rng.between(0, 1));
-        let outcome = actor.poll(limit, wait_seconds, copies).await;
-        let Outcome::Handed(messages) = outcome else {
-            pause(&mut rng, 40).await;
-            continue;
-        };
-        if messages.is_empty() {
-            pause(&mut rng, 10).await;
-        }
-        let (mut acked, mut given_back) = (Vec::new(), Vec::new());
-        let draining = Flags::is(&flags.draining);
-        for handed in messages {
-            match rng.between(1, 100) {
-                _ if draining => acked.push(handed.id),
-                // Forgotten: it comes again after the delivery timeout.
-                1..=2 => {}
-                3..=4 => given_back.push(handed.id),
-                _ => acked.push(handed.id),
-            }
-        }
-        while !acked.is_empty() {
-            let part: Vec<String> = acked
-                .drain(..rng.between(1, acked.len() as u64) as usize)
-                .collect();
-            let copies = if rng.chance(4) {
-                Copies::Two
-            } else {
-                Copies::One
-            };
-            let mut outcome = actor.ack(&part, copies).await;
-            while !matches!(outcome, Outcome::Updated(_)) && !is_final(&outcome) && rng.chance(70) {
-                pause(&mut rng, 40).await;
-                outcome = actor.ack(&part, Copies::One).await;
-            }
-        }
-        if !given_back.is_empty() {
-            actor.nack(&given_back).await;
-        }
-    }
-    actor
-}
-
-/// Sends recorded bytes.
-struct Replayer {
-    line: Line,
-    book: Arc<Book>,
-}
-
-impl Replayer {
-    async fn replay(&mut self, recorded: &Recorded) -> Outcome {
-        let began = self.book.now();
-        let outcome = judge(&Call::Replay, self.line.exchange(&recorded.bytes).await);
-        self.book.note(Op {
-            agent: recorded.agent,
-            nonce: recorded.nonce.clone(),
-            began,
-            ended: self.book.now(),
-            call: Call::Replay,
-            outcome: outcome.clone(),
-        });
-        outcome
-    }
-}
-
-/// Replays something of late now and then, and more of it after each start.
-async fn replay_on(book: Arc<Book>, port: u16, mut rng: Rng, flags: Arc<Flags>) {
-    let mut replayer = Replayer {
-        line: Line::new(port),
-        book: Arc::clone(&book),
-    };
-    let mut starts = 0;
-    while !Flags::is(&flags.all_stop) {
-        pause(&mut rng, 10).await;
-        if starts != book.starts() {
-            starts = book.starts();
-            for record in book.after_start(&mut rng, REPLAYS_AFTER_START) {
-                while matches!(replayer.replay(&record).await, Outcome::NotSent) {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                if starts != book.starts() || Flags::is(&flags.all_stop) {
-                    break;
-                }
-            }
-        } else if let Some(record) = book.recent(&mut rng, REPLAYED_AMONG) {
-            replayer.replay(&record).await;
-        }
-    }
-}
-
-/// Think time. Random, so that requests of different agents meet in every way.
-async fn pause(rng: &mut Rng, longest_ms: u64) {
-    tokio::time::sleep(Duration::from_micros(rng.between(0, longest_ms * 1000))).await;
 }

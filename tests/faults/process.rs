@@ -2,17 +2,22 @@
 //! its directory, which is kept when a test fails.
 
 use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ekho_jepsen::actor::{Actor, Nodes};
+use ekho_jepsen::book::Book;
+use ekho_jepsen::check::{self, Violation};
+use ekho_jepsen::history::{AgentNo, Counters};
+use ekho_jepsen::wire::{Exchange, Line, PATIENCE};
+use ekho_jepsen::{rng, sign};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::check::Violation;
-use crate::history::Counters;
-use crate::support::{DEADLINE, Relay, RelayBuilder};
-use crate::wire::{Exchange, Line};
+use crate::support::{Agent, DEADLINE, Relay, RelayBuilder};
 
 /// Violations shown; one cause often breaks many promises.
 const SHOWN: usize = 20;
@@ -33,6 +38,46 @@ pub fn quick(dir: &Path) -> RelayBuilder {
         .env("EKHO_RETRY_BACKOFF_SECONDS", backoff)
         .env("EKHO_WRITE_BUFFER_BYTES", 4 << 20)
         .env("EKHO_RATE_LIMIT_MAX_MESSAGES", 1_000_000_000)
+}
+
+/// The seed of a run: `EKHO_FAULT_SEED`, else drawn from the clock.
+pub fn seed() -> u64 {
+    let named = std::env::var("EKHO_FAULT_SEED").ok();
+    named
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(rng::clock_seed)
+}
+
+/// Where it listens.
+pub fn address(relay: &Relay) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, relay.port).into()
+}
+
+/// The one node that there is. Nobody has another one to turn to, so everybody is patient.
+pub fn nodes(relay: &Relay) -> Nodes {
+    Nodes {
+        addresses: vec![address(relay)],
+        patience: PATIENCE,
+    }
+}
+
+/// An enrolled agent whose requests are written into this book.
+pub fn actor(no: AgentNo, agent: &Agent, relay: &Relay, book: &Arc<Book>) -> Actor {
+    let agent = sign::Agent {
+        id: agent.id.clone(),
+        secret: agent.secret.clone(),
+    };
+    Actor::new(no, agent, &nodes(relay), Arc::clone(book))
+}
+
+/// GET of an unsigned page on a connection of its own.
+pub async fn get(relay: &Relay, target: &str) -> Exchange {
+    Line::get(address(relay), PATIENCE, target).await
+}
+
+/// What is wrong with everything so far, now that everything was drained.
+pub fn judge(book: &Book, counters: &Counters) -> Vec<Violation> {
+    book.read(|history| check::judge(history, check::End::Counted(counters), &[]))
 }
 
 /// A directory for a relay and what it leaves behind.
@@ -66,7 +111,7 @@ impl Drop for Place {
 pub async fn ready(relay: &Relay) -> Duration {
     let began = Instant::now();
     loop {
-        if let Exchange::Answered(reply) = Line::get(relay.port, "/readyz").await
+        if let Exchange::Answered(reply) = get(relay, "/readyz").await
             && reply.status == 200
         {
             return began.elapsed();
@@ -90,7 +135,7 @@ pub fn is_running(relay: &Relay) -> bool {
 
 /// The metrics page.
 pub async fn counters(relay: &Relay) -> Option<Counters> {
-    match Line::get(relay.port, "/metrics").await {
+    match get(relay, "/metrics").await {
         Exchange::Answered(reply) if reply.status == 200 => {
             Some(Counters::parse(&String::from_utf8_lossy(&reply.body)))
         }

@@ -1,23 +1,22 @@
 //! SIGTERM under load: the relay ends by itself with exit code 0, every request it had begun is
 //! answered, no answer is cut, nothing answered is lost, and it starts again.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ekho_jepsen::actor::{Actor, Address, Copies};
+use ekho_jepsen::book::Book;
+use ekho_jepsen::history::{Call, Outcome};
+use ekho_jepsen::rng::Rng;
+use ekho_jepsen::wire::{Exchange, Line, PATIENCE, render};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
 
-use crate::actor::{Actor, Address, Copies};
-use crate::book::Book;
-use crate::check::judge;
-use crate::history::{Call, Outcome};
 use crate::kill::{drained, end};
-use crate::load::{Load, Size};
-use crate::process::{Place, alone, assert_kept, counters, quick, ready};
-use crate::rng::{Rng, seed};
+use crate::load::{self, Size};
+use crate::process::{
+    Place, actor, address, alone, assert_kept, counters, judge, quick, ready, seed,
+};
 use crate::support::{DEADLINE, Relay, poll_until};
-use crate::wire::{Exchange, Line, render};
 
 const ROUNDS: u64 = 6;
 const SIZE: Size = Size {
@@ -34,7 +33,7 @@ async fn a_stop_under_load_finishes_what_was_accepted() {
     let mut rng = Rng::new(seed);
     let place = Place::new();
     let mut relay = quick(place.path()).start().await;
-    let mut load = Load::begin(&relay, SIZE, &mut rng).await;
+    let mut load = load::begin(&relay, SIZE, &mut rng).await;
     let mut stop_ms = Vec::new();
     for _ in 0..ROUNDS {
         tokio::time::sleep(Duration::from_millis(rng.between(50, 1_200))).await;
@@ -75,7 +74,7 @@ async fn requests_begun_before_a_stop_are_answered() {
     let book = Book::new();
     let operator = relay.operator().await;
     let reader = operator.enrol("reader").await;
-    let mut reader = Actor::new(0, reader, relay.port, Arc::clone(&book));
+    let mut reader = actor(0, &reader, &relay, &book);
     let to = Address::of_agent(0, reader.id());
     let mut rng = Rng::new(1);
     book.restarted();
@@ -85,7 +84,7 @@ async fn requests_begun_before_a_stop_are_answered() {
     let mut polls = Vec::new();
     for place in 0..WITNESSES {
         let idle = operator.enrol(&format!("idle {place}")).await;
-        let mut idle = Actor::new(place as u16 + 1, idle, relay.port, Arc::clone(&book));
+        let mut idle = actor(place as u16 + 1, &idle, &relay, &book);
         polls.push(tokio::spawn(
             async move { idle.poll(10, 60, Copies::One).await },
         ));
@@ -97,18 +96,13 @@ async fn requests_begun_before_a_stop_are_answered() {
     .await;
 
     // Sends whose body the relay has asked for, which proves that it works on them.
-    let sender = Actor::new(
-        100,
-        operator.enrol("sender").await,
-        relay.port,
-        Arc::clone(&book),
-    );
+    let sender = actor(100, &operator.enrol("sender").await, &relay, &book);
     let mut sends = Vec::new();
     for _ in 0..WITNESSES {
         let draft = sender.draft(&mut rng, &to, 500, true, 0);
         let request = sender.send_request(&draft).header("expect", "100-continue");
         let began = book.now();
-        let (mut line, bytes) = (Line::new(relay.port), render(&request));
+        let (mut line, bytes) = (Line::new(address(&relay), PATIENCE), render(&request));
         let head_bytes = bytes.len() - request.body.len();
         assert!(line.connect().await, "no connection");
         line.write(&bytes[..head_bytes]).await.unwrap();
@@ -121,8 +115,10 @@ async fn requests_begun_before_a_stop_are_answered() {
 
     relay.signal(Signal::TERM);
     poll_until(DEADLINE, "the relay accepts no connections", async || {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, relay.port));
-        TcpStream::connect(address).await.is_err().then_some(())
+        TcpStream::connect(address(&relay))
+            .await
+            .is_err()
+            .then_some(())
     })
     .await;
     let mut accepted = 0;
@@ -133,7 +129,7 @@ async fn requests_begun_before_a_stop_are_answered() {
             matches!(answer, Exchange::Answered(_)),
             "a send begun before the stop: {answer:?}"
         );
-        let outcome = sender.note(&Call::Send(no), &request.nonce, began, answer);
+        let outcome = sender.note(&Call::Send(no), 0, &request.nonce, began, answer);
         accepted += usize::from(outcome.is_success());
     }
     for poll in polls {
@@ -154,10 +150,7 @@ async fn requests_begun_before_a_stop_are_answered() {
     eprintln!(
         "summary: SIGTERM with requests in flight: {accepted} of {WITNESSES} sends accepted, all answered"
     );
-    assert_kept(
-        &book.read(|history| judge(history, Some(&counted))),
-        "after the stop",
-    );
+    assert_kept(&judge(&book, &counted), "after the stop");
 }
 
 /// Acks whatever comes, until it is stopped.

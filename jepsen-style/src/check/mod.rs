@@ -3,12 +3,17 @@
 //! - `delivery`: what recipients got
 //! - `request`: what was answered to whom, how often
 //! - `counters`: what the relay says it counted
+//! - `gate`, `approval`, `rate`, `register`: the same for what is asked beside messages
 //!
 //! Nothing here knows how a relay works, only what its answers mean. What is not known (no whole
 //! answer came) is held against nobody; what was answered is believed to the letter.
 
+mod approval;
 mod counters;
 mod delivery;
+mod gate;
+mod rate;
+mod register;
 mod request;
 #[cfg(test)]
 mod sample;
@@ -18,7 +23,12 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 
-use super::history::{AgentNo, Call, Counters, Handed, History, MessageNo, Micros, Op, Outcome};
+pub use approval::judge_approvals;
+pub use gate::judge_gates;
+pub use rate::judge_rates;
+pub use register::judge_registers;
+
+use crate::history::{AgentNo, Call, Counters, Handed, History, MessageNo, Micros, Op, Outcome};
 
 /// A promise that was broken, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +58,26 @@ impl Found {
     }
 }
 
-/// Everything that is wrong with a history. `counters` are those of the relay after everything was
-/// drained; without them the history may end anywhere, and nothing counts as lost.
-pub fn judge(history: &History, counters: Option<&Counters>) -> Vec<Violation> {
+/// How a history ends.
+#[derive(Clone, Copy, Debug)]
+pub enum End<'a> {
+    /// Anywhere; nothing counts as lost.
+    Anywhere,
+    /// Everything that was accepted was drained.
+    Drained,
+    /// The same, and these are the counters of a relay that served nobody else.
+    Counted(&'a Counters),
+}
+
+/// Refusals beside those of [`request::answers_are_in_order`] that faults bring about: status and
+/// code.
+pub type Allowed<'a> = &'a [(u16, &'a str)];
+
+/// Everything that is wrong with a history.
+pub fn judge(history: &History, end: End<'_>, allowed: Allowed<'_>) -> Vec<Violation> {
     let facts = Facts::of(history);
     let mut found = Found::default();
-    request::answers_are_in_order(history, &mut found);
+    request::answers_are_in_order(history, allowed, &mut found);
     request::nonces_are_accepted_once(history, &mut found);
     request::one_message_for_one_key(&facts, &mut found);
     request::writes_are_seen(&facts, &mut found);
@@ -63,8 +87,10 @@ pub fn judge(history: &History, counters: Option<&Counters>) -> Vec<Violation> {
     delivery::in_accepted_order(&facts, &mut found);
     delivery::acked_stays_acked(&facts, &mut found);
     delivery::acks_are_counted(&facts, &mut found);
-    if let Some(counters) = counters {
+    if !matches!(end, End::Anywhere) {
         delivery::none_is_lost(&facts, &mut found);
+    }
+    if let End::Counted(counters) = end {
         counters::match_the_history(&facts, counters, &mut found);
     }
     found.0

@@ -12,6 +12,8 @@ pub type AgentNo = u16;
 pub type MessageNo = usize;
 /// Microseconds since the run began, on the test's own monotone clock.
 pub type Micros = u64;
+/// A node's place in the run.
+pub type NodeNo = u16;
 
 /// SHA-256, so that a long run need not keep every body.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub struct Message {
 pub struct Op {
     /// Who signed it.
     pub agent: AgentNo,
+    /// Which node was asked.
+    pub node: NodeNo,
     /// Its nonce. The same again means the same bytes again.
     pub nonce: String,
     /// Before the first byte went out.

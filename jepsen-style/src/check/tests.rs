@@ -1,15 +1,15 @@
 //! The judge is judged: an honest history passes, and each way of breaking a promise is found under
 //! its own name.
 
-use super::judge;
 use super::sample::{READER, handed, honest, id, op, queued, refused};
+use super::{End, judge};
 use crate::history::{Call, Fingerprint, Handed, History, Micros, Op, Outcome};
 
 /// The rules that a history breaks after `tamper`.
 fn broken(tamper: impl FnOnce(&mut History)) -> Vec<&'static str> {
     let (mut history, counters) = honest();
     tamper(&mut history);
-    let mut rules: Vec<&str> = judge(&history, Some(&counters))
+    let mut rules: Vec<&str> = judge(&history, End::Counted(&counters), &[])
         .into_iter()
         .map(|violation| violation.rule)
         .collect();
@@ -33,8 +33,9 @@ fn handed_at(history: &mut History, began: Micros) -> &mut Vec<Handed> {
 #[test]
 fn an_honest_history_passes() {
     let (history, counters) = honest();
-    assert_eq!(judge(&history, Some(&counters)), vec![]);
-    assert_eq!(judge(&history, None), vec![]);
+    assert_eq!(judge(&history, End::Counted(&counters), &[]), vec![]);
+    assert_eq!(judge(&history, End::Drained, &[]), vec![]);
+    assert_eq!(judge(&history, End::Anywhere, &[]), vec![]);
 }
 
 #[test]
@@ -246,6 +247,11 @@ fn strange_answers_are_found() {
     strange(190, refused(401, "invalid_signature"));
     strange(200, refused(401, "invalid_signature"));
     strange(100, Outcome::Garbled("no messages".into()));
+    // Unless a fault explains them.
+    let (mut history, _) = honest();
+    at(&mut history, 80).outcome = refused(429, "rate_limited");
+    let found = judge(&history, End::Anywhere, &[(429, "rate_limited")]);
+    assert_eq!(found, vec![]);
 }
 
 #[test]
@@ -262,12 +268,16 @@ fn every_counter_counts() {
     for name in counters.0.keys() {
         let mut wrong = counters.clone();
         *wrong.0.get_mut(name).unwrap() += 1;
-        let rules: Vec<&str> = judge(&history, Some(&wrong))
+        let rules: Vec<&str> = judge(&history, End::Counted(&wrong), &[])
             .iter()
             .map(|violation| violation.rule)
             .collect();
         assert_eq!(rules, ["miscounted"], "{name}");
         wrong.0.remove(name);
-        assert_eq!(judge(&history, Some(&wrong)).len(), 1, "{name}");
+        assert_eq!(
+            judge(&history, End::Counted(&wrong), &[]).len(),
+            1,
+            "{name}"
+        );
     }
 }

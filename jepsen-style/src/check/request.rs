@@ -3,14 +3,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Facts, Found};
+use super::{Allowed, Facts, Found};
 use crate::history::{Call, History, Outcome};
 
 /// Refusals that say that nothing was done and that it may be tried again.
 const TRY_AGAIN: u16 = 503;
 
 /// Answers are those that the contract has for well-formed requests of an agent in good standing.
-pub(super) fn answers_are_in_order(history: &History, found: &mut Found) {
+pub(super) fn answers_are_in_order(history: &History, allowed: Allowed<'_>, found: &mut Found) {
     let mut requests: HashMap<(u16, &str), u32> = HashMap::new();
     for op in &history.ops {
         *requests.entry((op.agent, &op.nonce)).or_default() += 1;
@@ -38,7 +38,7 @@ pub(super) fn answers_are_in_order(history: &History, found: &mut Found) {
             (401, "timestamp_skew") => matches!(op.call, Call::Replay),
             // Judged where what was written is known.
             (404, _) => matches!(op.call, Call::Look(_)),
-            _ => false,
+            other => allowed.contains(&other),
         };
         if !expected {
             let detail = format!("agent {}, {:?}: {status} {code}", op.agent, op.call);

@@ -1,17 +1,17 @@
 //! HTTP/1.1 over a plain socket: exact bytes out, and an exact account of how an exchange ended.
 //! A library would hide what matters here: whether the request left, and whether a byte came back.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::SignedRequest;
+use crate::sign::Request;
 
 /// How long an answer may take. The relay may be replaying its log, or waiting for disk space.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Nothing the relay answers is larger.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -41,14 +41,16 @@ pub enum Exchange {
 /// A connection that is made when it is needed and kept while it works.
 pub struct Line {
     address: SocketAddr,
+    patience: Duration,
     stream: Option<TcpStream>,
 }
 
 impl Line {
-    /// To a relay on this port.
-    pub fn new(port: u16) -> Self {
+    /// To a relay at this address. Whoever has another one to turn to waits less than [`PATIENCE`].
+    pub fn new(address: SocketAddr, patience: Duration) -> Self {
         Line {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            address,
+            patience,
             stream: None,
         }
     }
@@ -70,7 +72,8 @@ impl Line {
     pub async fn connect(&mut self) -> bool {
         if self.stream.is_none() {
             let connecting = TcpStream::connect(self.address);
-            if let Ok(Ok(stream)) = timeout(CONNECT_PATIENCE, connecting).await {
+            let patience = self.patience.min(CONNECT_PATIENCE);
+            if let Ok(Ok(stream)) = timeout(patience, connecting).await {
                 // Without it small requests would wait for the peer's acknowledgements.
                 let _ = stream.set_nodelay(true);
                 self.stream = Some(stream);
@@ -93,7 +96,7 @@ impl Line {
             return Exchange::Unanswered;
         };
         let mut buffer = Vec::new();
-        let outcome = timeout(PATIENCE, read_answer(&mut stream, &mut buffer)).await;
+        let outcome = timeout(self.patience, read_answer(&mut stream, &mut buffer)).await;
         match outcome {
             Ok(Some((reply, keep))) => {
                 if keep {
@@ -122,14 +125,15 @@ impl Line {
             }
             seen.starts_with(b"HTTP/1.1 100")
         };
-        timeout(PATIENCE, reading).await.unwrap_or(false)
+        timeout(self.patience, reading).await.unwrap_or(false)
     }
 
     /// GET of an unsigned page on a connection of its own.
-    pub async fn get(port: u16, target: &str) -> Exchange {
-        let request =
-            format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
-        Line::new(port).exchange(request.as_bytes()).await
+    pub async fn get(address: SocketAddr, patience: Duration, target: &str) -> Exchange {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n");
+        Line::new(address, patience)
+            .exchange(request.as_bytes())
+            .await
     }
 }
 
@@ -176,16 +180,17 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
         .position(|window| window == needle)
 }
 
-/// A signed request as the bytes that go out. Sent again, they are the same to the last bit.
-pub fn render(request: &SignedRequest) -> Vec<u8> {
+/// A request as the bytes that go out. Sent again, they are the same to the last bit.
+pub fn render(request: &Request) -> Vec<u8> {
     let mut head = format!(
-        "{} {} HTTP/1.1\r\nhost: 127.0.0.1\r\n",
+        "{} {} HTTP/1.1\r\nhost: relay\r\n",
         request.method, request.target
     );
-    for (name, value) in request.all_headers() {
+    for (name, value) in &request.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     if !request.body.is_empty() {
+        head.push_str("content-type: application/json\r\n");
         head.push_str(&format!("content-length: {}\r\n", request.body.len()));
     }
     head.push_str("\r\n");

@@ -1,4 +1,4 @@
-//! Random choices that come back with the same seed (SplitMix64). Pure.
+//! Random choices that come back with the same seed (SplitMix64).
 
 /// A stream of numbers.
 pub struct Rng(u64);
@@ -11,11 +11,11 @@ impl Rng {
 
     /// A stream of its own, for a task whose order of draws must not depend on the others.
     pub fn fork(&mut self) -> Self {
-        Rng(self.next())
+        Rng(self.draw())
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,7 +25,7 @@ impl Rng {
 
     /// A number from `low` to `high`, both possible.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
+        low + self.draw() % (high - low + 1)
     }
 
     /// A place in a list of this length.
@@ -47,18 +47,15 @@ impl Rng {
     pub fn hex(&mut self, length: usize) -> String {
         let mut text = String::with_capacity(length + 16);
         while text.len() < length {
-            text.push_str(&format!("{:016x}", self.next()));
+            text.push_str(&format!("{:016x}", self.draw()));
         }
         text.truncate(length);
         text
     }
 }
 
-/// The seed of a run: `EKHO_FAULT_SEED`, else drawn from the clock.
-pub fn seed() -> u64 {
-    let named = std::env::var("EKHO_FAULT_SEED").ok();
-    named.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(1, |since| since.as_nanos() as u64 % 1_000_000_000)
-    })
+/// A seed drawn from the clock.
+pub fn clock_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_nanos() as u64 % 1_000_000_000)
 }

@@ -1,7 +1,9 @@
-//! An agent that makes requests and writes each into the book, with what came of it.
+//! An agent that makes requests of one node or another and writes each into the book, with what came
+//! of it. Where a node does not serve, the next request goes to the next node.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,10 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::book::Book;
 use crate::history::{
-    AgentNo, Call, Content, Fingerprint, Handed, Message, MessageNo, Micros, Op, Outcome,
+    AgentNo, Call, Content, Fingerprint, Handed, Message, MessageNo, Micros, NodeNo, Op, Outcome,
 };
 use crate::rng::Rng;
-use crate::support::{Agent, SignedRequest, now_iso};
+use crate::sign::{Agent, Request, now_iso};
 use crate::wire::{Exchange, Line, Reply, render};
 
 const TYPES: [&str; 5] = ["direct", "alert", "handoff", "claim", "complete"];
@@ -24,10 +26,29 @@ pub struct Actor {
     pub no: AgentNo,
     agent: Agent,
     book: Arc<Book>,
-    line: Line,
+    lines: Vec<Line>,
     /// For the second copy of a request.
-    other_line: Line,
+    other_lines: Vec<Line>,
+    /// Whose turn it is.
+    node: usize,
     last: Option<Last>,
+}
+
+/// Where the nodes are, and how long to wait for one.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    /// Client API of each.
+    pub addresses: Vec<SocketAddr>,
+    /// For an answer.
+    pub patience: Duration,
+}
+
+impl Nodes {
+    /// A line to each.
+    pub fn lines(&self) -> Vec<Line> {
+        let lines = self.addresses.iter();
+        lines.map(|to| Line::new(*to, self.patience)).collect()
+    }
 }
 
 /// The request made last.
@@ -85,16 +106,22 @@ pub enum Copies {
 }
 
 impl Actor {
-    /// An enrolled agent, to talk to the relay on this port.
-    pub fn new(no: AgentNo, agent: Agent, port: u16, book: Arc<Book>) -> Self {
+    /// An enrolled agent, to talk to these nodes.
+    pub fn new(no: AgentNo, agent: Agent, nodes: &Nodes, book: Arc<Book>) -> Self {
         Actor {
             no,
             agent,
             book,
-            line: Line::new(port),
-            other_line: Line::new(port),
+            lines: nodes.lines(),
+            other_lines: nodes.lines(),
+            node: usize::from(no) % nodes.addresses.len(),
             last: None,
         }
+    }
+
+    /// Turns to another node for a change.
+    pub fn wander(&mut self, rng: &mut Rng) {
+        self.node = rng.index(self.lines.len());
     }
 
     /// Its public id.
@@ -157,11 +184,10 @@ impl Actor {
     }
 
     /// The signed request of a draft, for whoever sends the bytes in another way.
-    pub fn send_request(&self, draft: &Draft) -> SignedRequest {
+    pub fn send_request(&self, draft: &Draft) -> Request {
         let request = self
             .agent
-            .request("POST", "/v1/messages")
-            .body(draft.body.clone());
+            .request("POST", "/v1/messages", draft.body.clone());
         if draft.keyed {
             request.header("idempotency-key", &format!("key-{}", draft.no))
         } else {
@@ -172,7 +198,7 @@ impl Actor {
     /// Polls; returns what was handed out.
     pub async fn poll(&mut self, limit: u64, wait_seconds: u64, copies: Copies) -> Outcome {
         let target = format!("/v1/inbox?limit={limit}&wait={wait_seconds}");
-        let request = self.agent.request("GET", &target);
+        let request = self.agent.request("GET", &target, "");
         self.perform(Call::Poll, request, copies).await
     }
 
@@ -185,8 +211,8 @@ impl Actor {
                 format!(r#"{{"message_id":"{id}","status":"received","received_at":"{at}"}}"#)
             })
             .collect();
-        let request = self.agent.request("POST", "/v1/acks");
-        let request = request.body(format!(r#"{{"acks":[{}]}}"#, acks.join(",")));
+        let body = format!(r#"{{"acks":[{}]}}"#, acks.join(","));
+        let request = self.agent.request("POST", "/v1/acks", body);
         self.perform(Call::Ack(ids.to_vec()), request, copies).await
     }
 
@@ -196,15 +222,16 @@ impl Actor {
             .iter()
             .map(|id| format!(r#"{{"message_id":"{id}","delay_seconds":0}}"#))
             .collect();
-        let request = self.agent.request("POST", "/v1/nacks");
-        let request = request.body(format!(r#"{{"nacks":[{}]}}"#, nacks.join(",")));
+        let body = format!(r#"{{"nacks":[{}]}}"#, nacks.join(","));
+        let request = self.agent.request("POST", "/v1/nacks", body);
         self.perform(Call::Nack(ids.to_vec()), request, Copies::One)
             .await
     }
 
     /// Asks what became of a message this agent sent.
     pub async fn look(&mut self, id: &str) -> Outcome {
-        let request = self.agent.request("GET", &format!("/v1/messages/{id}"));
+        let target = format!("/v1/messages/{id}");
+        let request = self.agent.request("GET", &target, "");
         self.perform(Call::Look(id.to_string()), request, Copies::One)
             .await
     }
@@ -217,7 +244,7 @@ impl Actor {
         }
     }
 
-    async fn perform(&mut self, call: Call, request: SignedRequest, copies: Copies) -> Outcome {
+    async fn perform(&mut self, call: Call, request: Request, copies: Copies) -> Outcome {
         let bytes = render(&request).into();
         let last = Last {
             call,
@@ -239,16 +266,21 @@ impl Actor {
             signed,
         } = request;
         let began = self.book.now();
+        let here = self.node;
+        let there = (here + 1) % self.lines.len();
         let (first, second) = match copies {
-            Copies::One => (self.line.exchange(&bytes).await, None),
+            Copies::One => (self.lines[here].exchange(&bytes).await, None),
             Copies::Two => {
-                let other = self.other_line.exchange(&bytes);
-                let (first, second) = tokio::join!(self.line.exchange(&bytes), other);
+                let (line, other) = (&mut self.lines[here], &mut self.other_lines[there]);
+                let (first, second) = tokio::join!(line.exchange(&bytes), other.exchange(&bytes));
                 (first, Some(second))
             }
         };
-        let first = self.note(&call, &nonce, began, first);
-        let second = second.map(|second| self.note(&call, &nonce, began, second));
+        let first = self.note(&call, here as NodeNo, &nonce, began, first);
+        let second = second.map(|second| self.note(&call, there as NodeNo, &nonce, began, second));
+        if !is_served(&first) {
+            self.node = there;
+        }
         let outcome = match second {
             Some(second) if second.is_success() || first.is_refusal() => second,
             _ => first,
@@ -260,10 +292,18 @@ impl Actor {
     }
 
     /// Notes an exchange that was made in another way.
-    pub fn note(&self, call: &Call, nonce: &str, began: Micros, exchange: Exchange) -> Outcome {
+    pub fn note(
+        &self,
+        call: &Call,
+        node: NodeNo,
+        nonce: &str,
+        began: Micros,
+        exchange: Exchange,
+    ) -> Outcome {
         let outcome = judge(call, exchange);
         self.book.note(Op {
             agent: self.no,
+            node,
             nonce: nonce.into(),
             began,
             ended: self.book.now(),
@@ -272,6 +312,14 @@ impl Actor {
         });
         outcome
     }
+}
+
+/// Whether this node is worth asking again.
+fn is_served(outcome: &Outcome) -> bool {
+    !matches!(
+        outcome,
+        Outcome::NotSent | Outcome::Unknown | Outcome::Cut | Outcome::Refused { status: 503, .. }
+    )
 }
 
 /// The correlation id by which a message is recognised.
@@ -315,12 +363,12 @@ fn refusal(reply: &Reply) -> Outcome {
     }
 }
 
-fn field(body: &[u8], name: &str) -> Option<Value> {
+pub(crate) fn field(body: &[u8], name: &str) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(body).ok()?;
     Some(value.get_mut(name)?.take())
 }
 
-fn text(body: &[u8], name: &str) -> Option<String> {
+pub(crate) fn text(body: &[u8], name: &str) -> Option<String> {
     Some(field(body, name)?.as_str()?.to_string())
 }
 

@@ -37,6 +37,7 @@ fn sender(no: MessageNo) -> AgentNo {
 pub(super) fn op(agent: AgentNo, began: Micros, call: Call, outcome: Outcome) -> Op {
     Op {
         agent,
+        node: 0,
         nonce: format!("n{agent}-{began}"),
         began,
         ended: began + 5,
