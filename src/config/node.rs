@@ -254,7 +254,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
     );
     let log_filter = loader.value(
         spec,
-        "info,openraft=warn".to_string(),
+        "info,openraft=error".to_string(),
         parse::log_filter,
         String::clone,
     );

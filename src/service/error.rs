@@ -106,6 +106,9 @@ impl From<DecodeError> for ServiceError {
     }
 }
 
+/// Nothing will change soon where a node is not of the cluster any more.
+const FORBIDDEN_RETRY_MS: u64 = 5000;
+
 impl From<ProposeError> for ServiceError {
     fn from(error: ProposeError) -> Self {
         match error {
@@ -123,7 +126,13 @@ impl From<ProposeError> for ServiceError {
             },
             ProposeError::DiskFull => ServiceError::DiskFull,
             ProposeError::Stopped => ServiceError::Stopping,
-            ProposeError::Forbidden(why) => ServiceError::Internal(why),
+            // As a node that was removed: others may answer.
+            ProposeError::Forbidden(why) => {
+                tracing::warn!(why, "the leader does not answer this node");
+                ServiceError::NoLeader {
+                    retry_after_ms: FORBIDDEN_RETRY_MS,
+                }
+            }
         }
     }
 }

@@ -51,8 +51,17 @@ fn advice(error: &rocksdb::Error) -> &'static str {
 }
 
 impl StorageError {
-    /// Whether the disk was full. Such a write may be tried again once there is room.
+    /// Whether the database cannot take a write just now: it has to write down what it has first.
+    pub fn is_stall(&self) -> bool {
+        matches!(self, StorageError::Database(error) if error.kind() == rocksdb::ErrorKind::Incomplete)
+    }
+
+    /// Whether the disk was full, or a write was held up for long, as by a disk that was full. Such
+    /// a write may be tried again.
     pub fn is_no_space(&self) -> bool {
+        if self.is_stall() {
+            return true;
+        }
         match self {
             StorageError::Database(error) => {
                 let text = error.as_ref();

@@ -245,6 +245,7 @@ impl Db {
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), StorageError> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
+        options.set_no_slowdown(true);
         Ok(self.db.write_opt(batch, &options)?)
     }
 

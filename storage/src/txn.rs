@@ -8,11 +8,17 @@
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rocksdb::{DBRawIterator, WriteBatch};
 
 use crate::state::Db;
 use crate::{Cf, Key, Read, Record, Row, StorageError, encode};
+
+/// How long a write may be held up by flushes and compactions before it counts as out of space.
+const STALL_MAX: Duration = Duration::from_secs(2);
+const STALL_PAUSE: Duration = Duration::from_millis(2);
 
 type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
@@ -58,6 +64,27 @@ impl Txn {
     /// replayed from the applied position stored in this very batch. May be called again after
     /// a failure.
     pub fn commit(&self) -> Result<(), StorageError> {
+        let began = Instant::now();
+        // A write that waits inside the database for a flush keeps others from mending that, such
+        // as after the disk was full: it waits out here.
+        while let Err(error) = self.db.write(self.batch()) {
+            if !error.is_stall() || began.elapsed() > STALL_MAX {
+                return Err(error);
+            }
+            thread::sleep(STALL_PAUSE);
+        }
+        for (cf, _, _) in &self.ranges {
+            self.db.range_deleted(*cf);
+        }
+        for cf in Cf::ALL {
+            for (key, value) in &self.overlay[cf as usize] {
+                self.db.committed(cf, key, value.as_deref());
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&self) -> WriteBatch {
         let mut batch = WriteBatch::default();
         for (cf, lower, upper) in &self.ranges {
             batch.delete_range_cf(self.db.handle(*cf), lower.as_slice(), upper.as_slice());
@@ -71,16 +98,7 @@ impl Txn {
                 }
             }
         }
-        self.db.write(batch)?;
-        for (cf, _, _) in &self.ranges {
-            self.db.range_deleted(*cf);
-        }
-        for cf in Cf::ALL {
-            for (key, value) in &self.overlay[cf as usize] {
-                self.db.committed(cf, key, value.as_deref());
-            }
-        }
-        Ok(())
+        batch
     }
 }
 

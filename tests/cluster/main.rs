@@ -9,6 +9,7 @@
 mod failures;
 mod forming;
 mod operating;
+mod recovering;
 mod rig;
 mod serving;
 mod walk;

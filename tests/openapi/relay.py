@@ -42,13 +42,16 @@ class Relay:
     def __init__(self, binary):
         self.binary = binary
         self.directory = tempfile.TemporaryDirectory(prefix="ekho-openapi-")
-        with socket.socket() as free:
+        with socket.socket() as free, socket.socket() as other:
             free.bind(("127.0.0.1", 0))
+            other.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
+            node = f"127.0.0.1:{other.getsockname()[1]}"
         self.url = f"http://127.0.0.1:{port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("EKHO_")}
         data = os.path.join(self.directory.name, "data")
         own = {"EKHO_DATA_DIR": data, "EKHO_PORT": str(port), "EKHO_BASE_URL": self.url}
+        own |= {"EKHO_NODE_ADDRESS": node, "EKHO_NODE_LISTEN": node}
         self.environment = inherited | SETTINGS | own
 
     def license(self):

@@ -87,6 +87,7 @@ class Tour:
         self.steering(*agents)
         self.analytics(*agents)
         self.fleets()
+        self.cluster()
         self.leave(*agents)
         return agents
 
@@ -327,6 +328,20 @@ class Tour:
         visit("get_fleet", operator, path=path)
         visit("list_fleets", operator)
         self.known["fleets"] = path["id"]
+
+    def cluster(self):
+        """A node that is alone can be asked everything and spared for nothing."""
+        operator, visit = self.operator, self.visit
+        visit("get_cluster", operator)
+        made = visit("create_join_token", operator, 201, body={"part": "learner"})
+        visit("list_join_tokens", operator)
+        visit("delete_join_token", operator, path={"id": made["id"]})
+        visit("transfer_leadership", operator, body={"node_id": 1})
+        visit("promote_node", operator, path={"id": "1"})
+        for refused in ["demote_node", "drain_node", "remove_node"]:
+            visit(refused, operator, 409, path={"id": "1"})
+        self.known["nodes"] = "1"
+        self.known["tokens"] = visit("create_join_token", operator, 201, body={})["id"]
 
     def leave(self, first, second, third):
         """Leaves something of everything behind, for those who come after."""

@@ -328,6 +328,11 @@ const OPERATOR_API: &[Probe] = &[
         r#"{"name":"third"}"#,
     ),
     operator("POST", "/v1/operator/fleets/{fleet}/restore", ""),
+    operator("DELETE", "/v1/operator/cluster/nodes/{fleet}", ""),
+    operator("POST", "/v1/operator/cluster/nodes/{fleet}/promote", ""),
+    operator("POST", "/v1/operator/cluster/nodes/{fleet}/demote", ""),
+    operator("POST", "/v1/operator/cluster/nodes/{fleet}/drain", ""),
+    operator("DELETE", "/v1/operator/cluster/tokens/{fleet}", ""),
     operator("GET", "/v1/operator/agents/{agent2}/inbox", ""),
     operator("GET", "/v1/operator/keys/{signing}", ""),
     operator(
