@@ -30,7 +30,7 @@ pub(crate) async fn run(node: Weak<Inner>) {
 }
 
 impl Inner {
-    async fn greet(&self) {
+    pub(crate) async fn greet(&self) {
         let Some(book) = self.config.transport.book() else {
             return;
         };

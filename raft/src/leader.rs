@@ -111,6 +111,11 @@ impl<M: Machine> Node<M> {
         }
     }
 
+    /// Asks all other nodes how they are, now. Takes as long as the slowest, at most a few seconds.
+    pub async fn greet(&self) {
+        self.inner.greet().await;
+    }
+
     /// Up to where this node has applied.
     pub fn applied_index(&self) -> u64 {
         self.inner.applied.index.borrow().unwrap_or_default()

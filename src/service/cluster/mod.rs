@@ -136,6 +136,13 @@ impl Service {
         })
     }
 
+    /// How the cluster is at this moment, for who is about to change it.
+    async fn cluster_now(&self) -> Result<ClusterStatus, ServiceError> {
+        self.node.read_point().await?;
+        self.node.greet().await;
+        self.cluster()
+    }
+
     /// The join tokens that can still be used.
     pub async fn join_tokens(&self) -> Result<Vec<JoinToken>, ServiceError> {
         let row = cluster::get(&self.operator_view().await?)?;
@@ -192,8 +199,7 @@ impl Service {
         node_id: u64,
         part: Part,
     ) -> Result<bool, ServiceError> {
-        self.node.read_point().await?;
-        let status = self.cluster()?;
+        let status = self.cluster_now().await?;
         let Some(node) = status.nodes.iter().find(|node| node.node_id == node_id) else {
             return Err(Refusal::NotFound.into());
         };
@@ -220,8 +226,7 @@ impl Service {
         by: &OperatorCaller,
         node_id: u64,
     ) -> Result<bool, ServiceError> {
-        self.node.read_point().await?;
-        let status = self.cluster()?;
+        let status = self.cluster_now().await?;
         let Some(node) = status.nodes.iter().find(|node| node.node_id == node_id) else {
             return Err(Refusal::NotFound.into());
         };
@@ -251,8 +256,7 @@ impl Service {
 
     /// Makes a node ready to stop: leadership goes elsewhere, long polls end.
     pub async fn drain_node(&self, by: &OperatorCaller, node_id: u64) -> Result<(), ServiceError> {
-        self.node.read_point().await?;
-        let status = self.cluster()?;
+        let status = self.cluster_now().await?;
         let Some(node) = status.nodes.iter().find(|node| node.node_id == node_id) else {
             return Err(Refusal::NotFound.into());
         };
