@@ -160,7 +160,7 @@ async fn the_owner_signs_in_and_gets_a_token() -> Test {
         Ok(_) => return Err("signed in with a wrong password".into()),
     }
 
-    relay.drain();
+    relay.drain().await;
     shutdown.cancel();
     serving.await?;
     relay.shutdown().await;

@@ -145,7 +145,7 @@ async fn keys_are_forgotten_in_the_end() {
     let [sender, recipient] = relay.agents(["sender", "recipient"]).await;
     let (key, message) = (uuid(), direct(&recipient.id, "again"));
     let first = send(&sender, &key, &message).await.ok();
-    crate::support::poll_until(crate::support::DEADLINE, "another message", async || {
+    support::poll_until(support::DEADLINE, "another message", async || {
         let answer = send(&sender, &key, &message).await.ok();
         (answer["message_id"] != first["message_id"]).then_some(())
     })

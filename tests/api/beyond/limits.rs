@@ -55,8 +55,8 @@ async fn a_window_ends() {
         .await;
     let [sender, recipient] = relay.agents(["sender", "recipient"]).await;
     let mut statuses = Vec::new();
-    crate::support::poll_until(
-        crate::support::DEADLINE,
+    support::poll_until(
+        support::DEADLINE,
         "a new window after a refusal",
         async || {
             let answer = sender

@@ -104,7 +104,7 @@ async fn each_recipient_of_many_has_its_state() {
     two.receive().await;
     one.ack(&[&id]).await;
     let status = sender.status(&id).await;
-    let of = |agent: &crate::support::Agent| {
+    let of = |agent: &support::Agent| {
         let deliveries = status["deliveries"].as_array().unwrap();
         let found = deliveries
             .iter()

@@ -428,7 +428,7 @@ async fn the_script_in_docs_signs_by_hand() {
     // For its first half second a relay takes no reads; the script says then to sign again.
     let [agent] = relay.agents(["agent"]).await;
     agent.inbox().await;
-    let script = crate::support::root().join("docs/by-hand.sh");
+    let script = support::root().join("docs/by-hand.sh");
     let run = |arguments: &[&str]| {
         let mut command = Command::new(&script);
         command

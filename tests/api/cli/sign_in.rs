@@ -215,7 +215,7 @@ async fn a_token_is_used_where_the_login_is() {
     let file = "beside-a-token.json";
     done(login(&relay, file, &owner.email, &owner.password));
     let dir = tempfile::tempdir().unwrap();
-    let mut command = crate::support::ekho(["operators", "me", "--json"]);
+    let mut command = support::ekho(["operators", "me", "--json"]);
     command.current_dir(dir.path());
     command.env("EKHO_SESSION_FILE", relay.dir().join(file));
     command.env("EKHO_TOKEN", &operator.token);

@@ -146,7 +146,7 @@ async fn a_floor_that_ran_out_is_free() {
     message["conversation_id"] = json!(conversation);
     one.send(&message).await;
     one.post(&floor, &json!({ "ttl_seconds": 1 })).await.ok();
-    crate::support::poll_until(crate::support::DEADLINE, "the floor", async || {
+    support::poll_until(support::DEADLINE, "the floor", async || {
         let answer = two.post(&floor, &json!({})).await.ok();
         (answer["granted"] == true).then_some(())
     })

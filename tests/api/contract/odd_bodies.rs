@@ -83,7 +83,7 @@ async fn what_is_taken_can_be_shown_with_the_floor() {
         let request = recipient
             .request("POST", &format!("/v1/conversations/{conversation}/floor"))
             .json(&json!({}));
-        let answer = request.try_send(crate::support::DEADLINE).await;
+        let answer = request.try_send(support::DEADLINE).await;
         let answer = answer.unwrap_or_else(|error| panic!("{name}: no answer: {error}"));
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
     }

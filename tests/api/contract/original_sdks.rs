@@ -9,7 +9,7 @@ use crate::support::{Agent, direct, now_ms, shared, signature, uuid};
 const VECTORS: &str = include_str!("../../../sdk/vectors/signing.json");
 
 /// Headers that the original SDKs send beside the signed ones, on every call.
-fn as_sdk(agent: &Agent, method: &str, target: &str, body: &str) -> crate::support::SignedRequest {
+fn as_sdk(agent: &Agent, method: &str, target: &str, body: &str) -> support::SignedRequest {
     agent
         .request(method, target)
         .body(body.to_string())
@@ -68,7 +68,7 @@ async fn node_the_adapters_round_of_calls() {
     let ack = format!(
         r#"{{"acks":[{{"message_id":"{}","status":"received","received_at":"{}"}}]}}"#,
         sent["message_id"].as_str().unwrap(),
-        crate::support::now_iso()
+        support::now_iso()
     );
     let acked = as_sdk(&agent, "POST", "/v1/acks", &ack).send().await.ok();
     assert_eq!(acked, json!({ "updated": 1 }));
@@ -94,7 +94,7 @@ async fn python_json_dumps_with_spaces_and_escapes() {
         agent.id
     );
     let isoformat = || {
-        let now = crate::support::iso(now_ms());
+        let now = support::iso(now_ms());
         now.replace('Z', "123+00:00")
     };
     as_sdk(&sender, "POST", "/v1/messages", &message)

@@ -7,7 +7,7 @@ async fn the_description_is_served_as_it_is_checked_in() {
     let relay = shared().await;
     let answer = relay.get("/openapi.json").await;
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    let path = crate::support::root().join("docs/openapi.json");
+    let path = support::root().join("docs/openapi.json");
     let checked_in = std::fs::read_to_string(path).expect("docs/openapi.json");
     assert!(
         answer.text() == checked_in,

@@ -136,7 +136,7 @@ async fn dead_letters_are_listed_redriven_and_purged() {
 
 #[tokio::test]
 async fn what_is_not_understood_is_named() {
-    let relay = crate::support::shared().await;
+    let relay = support::shared().await;
     let operator = relay.operator().await;
     for (query, field) in [
         ("?limit=0", "limit"),

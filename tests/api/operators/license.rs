@@ -149,7 +149,7 @@ async fn when_a_licence_ends_the_relay_says_so_and_goes_on() {
     assert_eq!(relay.get("/readyz").await.status, 200);
     let [sender, recipient] = relay.agents(["sender", "recipient"]).await;
     sender
-        .send(&crate::support::direct(&recipient.id, "as before"))
+        .send(&support::direct(&recipient.id, "as before"))
         .await;
     assert_eq!(recipient.receive().await.len(), 1);
 }

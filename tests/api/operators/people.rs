@@ -7,7 +7,7 @@ use crate::support::{Http, Operator, Relay, shared, uuid};
 
 const PASSWORD: &str = "correct-horse-battery";
 
-async fn sign_in(relay: &Relay, email: &str, password: &str) -> crate::support::Answer {
+async fn sign_in(relay: &Relay, email: &str, password: &str) -> support::Answer {
     let url = format!("{}/v1/operator/login", relay.url());
     let fleet_name = relay.credentials().fleet_name;
     let body = json!({ "fleet_name": fleet_name, "email": email, "password": password });

@@ -119,7 +119,7 @@ async fn a_denied_message_names_the_policy() {
 
 #[tokio::test]
 async fn bad_policies_are_named_by_field() {
-    let relay = crate::support::shared().await;
+    let relay = support::shared().await;
     let operator = relay.operator().await;
     for (policy, field) in [
         (json!({}), "name"),

@@ -160,7 +160,7 @@ async fn what_was_exported_can_be_imported() {
 
 #[tokio::test]
 async fn bad_files_are_refused_as_a_whole_and_name_the_place() {
-    let relay = crate::support::shared().await;
+    let relay = support::shared().await;
     let operator = relay.operator().await;
     let before = export(&operator).await;
     let good = "{name: good, scope_kind: fleet, rule: {action: allow}}";
@@ -191,7 +191,7 @@ async fn bad_files_are_refused_as_a_whole_and_name_the_place() {
 
 #[tokio::test]
 async fn bad_conditions_are_named_by_field() {
-    let relay = crate::support::shared().await;
+    let relay = support::shared().await;
     let operator = relay.operator().await;
     for (conditions, field) in [
         (json!({ "body": [] }), "body"),
@@ -261,7 +261,7 @@ async fn bad_conditions_are_named_by_field() {
 
 #[tokio::test]
 async fn without_a_licence_only_basic_policies_are_made() {
-    let relay = crate::support::shared().await;
+    let relay = support::shared().await;
     let operator = relay.operator().await;
     let tags = policy("n", json!({ "action": "tag", "tags": ["a"] }));
     let refused = operator.post("/v1/operator/policies", &tags).await;

@@ -287,7 +287,7 @@ async fn a_callback_belongs_to_the_browser_that_began() {
 #[tokio::test]
 async fn a_token_must_be_the_providers_for_us_for_this_sign_in() {
     let relay = welcoming().shared().await;
-    let now_s = crate::support::now_ms() / 1000;
+    let now_s = support::now_ms() / 1000;
     for (what, forge) in [
         ("another nonce", json!({ "claims": { "nonce": "another" } })),
         ("no nonce", json!({ "claims": { "nonce": null } })),
@@ -470,6 +470,6 @@ async fn without_a_provider_there_is_no_such_sign_in() {
     );
 }
 
-async fn relay_with_provider() -> crate::support::Shared {
+async fn relay_with_provider() -> support::Shared {
     relay("ekho").shared().await
 }

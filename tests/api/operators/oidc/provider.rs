@@ -22,7 +22,7 @@ pub const SECRET: &str = "a-secret-of-the-test-client-only";
 
 /// Where `npm ci` put what the provider needs: `./dev` says so, by hand it is beside the server.
 fn modules() -> PathBuf {
-    let beside = crate::support::root().join("tests/oidc");
+    let beside = support::root().join("tests/oidc");
     let named = std::env::var_os("EKHO_TEST_OIDC_DIR").map(PathBuf::from);
     let directory = named.unwrap_or(beside);
     assert!(
@@ -37,7 +37,7 @@ fn modules() -> PathBuf {
 pub fn provider() -> &'static Provider {
     static PROVIDER: OnceLock<Provider> = OnceLock::new();
     PROVIDER.get_or_init(|| {
-        let server = crate::support::root().join("tests/oidc/server.mjs");
+        let server = support::root().join("tests/oidc/server.mjs");
         let mut child = Command::new("node")
             .arg(server)
             .arg(modules())
