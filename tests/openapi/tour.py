@@ -54,8 +54,10 @@ class Tour:
             raise AssertionError(f"{name}: {response.status_code}, not {status}: {response.text}")
         case.validate_response(response, checks=CHECKS)
         self.visited.add(name)
-        is_json = response.headers.get("content-type", [""])[0].startswith("application/json")
-        return response.json() if is_json else response.text
+        kind = response.headers.get("content-type", [""])[0]
+        if kind.startswith("application/x-tar"):
+            return response.content
+        return response.json() if kind.startswith("application/json") else response.text
 
     def until(self, what, wanted):
         """Asks again until there is something."""
