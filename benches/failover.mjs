@@ -17,7 +17,7 @@ const rounds = Number(options.rounds);
 const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "ekho");
 const target = process.env.CARGO_TARGET_DIR ?? join(cache, "target");
 const ekho = process.env.EKHO_BIN ?? join(target, "release/ekho");
-const base = Number(process.env.BENCH_PORT ?? 4190);
+const base = Number(process.env.BENCH_PORT ?? 4290);
 const work = mkdtempSync(join(process.env.BENCH_WORK_DIR ?? cache, "failover."));
 const say = (text) => process.stderr.write(`${text}\n`);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
