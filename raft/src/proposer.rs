@@ -265,7 +265,7 @@ impl Proposer {
 /// Those who wait for one batch. Dropped unanswered, it tells them that nobody knows.
 struct Answer {
     waiters: Vec<Waiter>,
-    /// How many they were; `waiters` is emptied while they are answered.
+    /// How many of them count as waiting.
     count: usize,
     size_bytes: usize,
     waiting: Arc<Waiting>,
@@ -275,6 +275,8 @@ struct Answer {
 
 impl Answer {
     fn give(mut self, result: ClientWriteResult<TypeConfig>) {
+        // Before anybody hears: whoever was answered does not wait any more.
+        self.release();
         let error = match result {
             Ok(response) => {
                 let now = Instant::now();
@@ -299,9 +301,20 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// Takes its commands out of those that wait. Once.
+    fn release(&mut self) {
+        let (count, size_bytes) = (self.count, self.size_bytes);
+        (self.count, self.size_bytes) = (0, 0);
+        let left = self.waiting.release(count, size_bytes);
+        self.observer.queue_depth(left);
+    }
+}
+
 impl Drop for Answer {
     fn drop(&mut self) {
-        let left = self.waiting.release(self.count, self.size_bytes);
-        self.observer.queue_depth(left);
+        if self.count > 0 {
+            self.release();
+        }
     }
 }
