@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::disk::ROOT;
@@ -28,8 +29,11 @@ fn sync_dir(path: &Path) {
     File::open(path).unwrap().sync_all().unwrap();
 }
 
-/// Runs a test on a mounted disk.
+/// Runs a test on a mounted disk. One at a time: mounting starts a child, which holds open what
+/// others have open until it is another program, and a disk with open files is not unmounted.
 fn on_a_disk(test: impl FnOnce(&mut Mount, &Path)) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock();
     let place = TempDir::new().unwrap();
     if let Some((mut mount, point)) = mounted(&place) {
         test(&mut mount, &point);
