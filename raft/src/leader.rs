@@ -100,7 +100,10 @@ impl<M: Machine> Node<M> {
 
     /// Whether a node is of this cluster, as far as this one knows.
     pub fn is_member(&self, node_id: NodeId) -> bool {
-        self.inner.members().iter().any(|(id, _)| *id == node_id)
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        membership.get_node(&node_id).is_some()
     }
 
     /// What is known of another node.

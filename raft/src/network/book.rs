@@ -70,10 +70,14 @@ pub struct Book(RwLock<BTreeMap<NodeId, Known>>);
 impl Book {
     /// What the membership says.
     pub(crate) fn member(&self, node_id: NodeId, address: &str) {
-        let mut known = self.0.write();
-        let known = known.entry(node_id).or_default();
-        if known.member != address {
-            known.member = address.to_string();
+        // Asked with every request to the leader, and hardly ever new.
+        let known = self
+            .0
+            .read()
+            .get(&node_id)
+            .is_some_and(|known| known.member == address);
+        if !known {
+            self.0.write().entry(node_id).or_default().member = address.to_string();
         }
     }
 

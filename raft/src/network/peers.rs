@@ -213,12 +213,7 @@ impl Client for ToPeer {
         } else {
             APPEND_TIMEOUT
         };
-        async move {
-            self.peers
-                .message(self.node_id, path::APPEND, &request, ttl)
-                .await
-        }
-        .boxed()
+        self.send(path::APPEND, request, ttl)
     }
 
     fn vote(
@@ -226,12 +221,7 @@ impl Client for ToPeer {
         request: Ballot,
         ttl: Duration,
     ) -> BoxFuture<'_, Result<Voted, TransportError>> {
-        async move {
-            self.peers
-                .message(self.node_id, path::VOTE, &request, ttl)
-                .await
-        }
-        .boxed()
+        self.send(path::VOTE, request, ttl)
     }
 
     fn pre_vote(
@@ -239,12 +229,7 @@ impl Client for ToPeer {
         request: Ballot,
         ttl: Duration,
     ) -> BoxFuture<'_, Result<Voted, TransportError>> {
-        async move {
-            self.peers
-                .message(self.node_id, path::PRE_VOTE, &request, ttl)
-                .await
-        }
-        .boxed()
+        self.send(path::PRE_VOTE, request, ttl)
     }
 
     fn hand_over(
@@ -252,12 +237,7 @@ impl Client for ToPeer {
         request: Handover,
         ttl: Duration,
     ) -> BoxFuture<'_, Result<HandedOver, TransportError>> {
-        async move {
-            self.peers
-                .message(self.node_id, path::HAND_OVER, &request, ttl)
-                .await
-        }
-        .boxed()
+        self.send(path::HAND_OVER, request, ttl)
     }
 
     fn snapshot(
@@ -277,6 +257,19 @@ impl Client for ToPeer {
 }
 
 impl ToPeer {
+    fn send<Q, A>(
+        &self,
+        path: &'static str,
+        question: Q,
+        ttl: Duration,
+    ) -> BoxFuture<'_, Result<A, TransportError>>
+    where
+        Q: Message + Send + Sync + 'static,
+        A: Message,
+    {
+        async move { self.peers.message(self.node_id, path, &question, ttl).await }.boxed()
+    }
+
     /// Offers a snapshot and sends the files that the other end does not have yet.
     async fn send_snapshot(
         &self,

@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -38,6 +39,10 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_MAX_BYTES: usize = 64 << 20;
 /// What a stranger may send.
 const STRANGER_MAX_BYTES: usize = 64 << 10;
+/// Connections of who shows no certificate: at once, and how long one may last. Joining takes one
+/// request.
+const STRANGERS_MAX: usize = 32;
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two lines about connections that were refused.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -114,6 +119,7 @@ impl Listener {
             identity,
             answers,
             served,
+            strangers: Semaphore::new(STRANGERS_MAX),
         });
         let mut connections = JoinSet::new();
         let mut said: Option<Instant> = None;
@@ -156,6 +162,7 @@ struct Context {
     identity: Arc<Identity>,
     answers: Arc<dyn Answers>,
     served: Option<Arc<dyn Served>>,
+    strangers: Semaphore,
 }
 
 impl Context {
@@ -173,12 +180,20 @@ impl Context {
             .1
             .peer_certificates()
             .map(|chain| chain.iter().map(|one| one.clone().into_owned()).collect());
+        let is_stranger = chain.is_none();
+        let _place = match is_stranger {
+            false => None,
+            true => match self.strangers.try_acquire() {
+                Ok(place) => Some(place),
+                Err(_) => return Err("too many that show no certificate".into()),
+            },
+        };
         let context = self.clone();
         let service = service_fn(move |request| {
             let (context, chain) = (context.clone(), chain.clone());
             async move { Ok::<_, io::Error>(context.request(chain.as_deref(), request).await) }
         });
-        let served = Builder::new(TokioExecutor::new())
+        let serving = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -186,8 +201,14 @@ impl Context {
             .max_concurrent_streams(STREAMS_MAX)
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+            .serve_connection(TokioIo::new(stream), service);
+        let served = match is_stranger {
+            false => serving.await,
+            true => match timeout(STRANGER_TIMEOUT, serving).await {
+                Ok(served) => served,
+                Err(_) => return Ok(()),
+            },
+        };
         if let Err(error) = served {
             tracing::debug!(%error, "a connection of a node ended");
         }
