@@ -267,12 +267,10 @@ impl Service {
                     timestamp_ms,
                 };
                 let vouched = self.vouch_here(auth, nonce).await?;
-                // After the guard, so that an accepted nonce is one of a leader that still led.
-                let index = match self.node.read_index().await {
-                    Ok(index) => index,
-                    Err(ReadError::NoLeader { .. }) => return Err(no_leader()),
-                    Err(ReadError::Stopped) => return Err(ProposeError::Stopped),
-                };
+                // After the guard, so that an accepted nonce is one of a leader that still led. By
+                // now the nonce is used up: whoever asks the same again would be told so.
+                let index = self.node.read_index().await;
+                let index = index.map_err(|_| ProposeError::OutcomeUnknown)?;
                 let vouched = bincode::encode_to_vec(&vouched, CONFIG).map_err(unreadable)?;
                 Ok(framed(index, &vouched))
             }
