@@ -109,7 +109,7 @@ async function main() {
     until("three voters", 60, async () => {
       const { json } = await operator(asked, "GET", "/v1/operator/cluster");
       const good = json.nodes.filter((one) => one.voter && one.health === "ok");
-      return good.length === 3 && json.leader ? json : undefined;
+      return good.length === 3 && json.leader && !json.changing ? json : undefined;
     });
   await whole(nodes[0]);
   const enrol = async (name) => {

@@ -161,13 +161,8 @@ impl<R: Fn(Option<String>) -> Outside> Joining<'_, R> {
             for address in &self.cluster.join {
                 match ask(address, as_whom(), request).await {
                     Ok(Told::Joined(joined)) => return Ok(joined),
-                    Ok(Told::Refused { why }) => {
-                        // While there is no leader, nobody can be taken up.
-                        failures.push(format!("{address}: {why}"));
-                        if !why.contains("no leader") {
-                            return Err(JoinError::Refused(why));
-                        }
-                    }
+                    Ok(Told::Refused { why }) => return Err(JoinError::Refused(why)),
+                    Ok(Told::NotNow { why }) => failures.push(format!("{address}: {why}")),
                     Ok(Told::Cluster { .. }) => {
                         return Err(JoinError::Answer("it was not asked that".into()));
                     }
@@ -240,15 +235,16 @@ impl<R: Fn(Option<String>) -> Outside> Joining<'_, R> {
                                 self.keep(&joined)?;
                                 return Ok(Became::Member);
                             }
-                            Ok(Told::Refused { why }) if !why.contains("no leader") => {
-                                return Err(JoinError::Refused(why));
+                            Ok(Told::Refused { why }) => return Err(JoinError::Refused(why)),
+                            Ok(Told::NotNow { why }) => waiting.push(format!("{peer}: {why}")),
+                            Ok(Told::Cluster { .. }) => {
+                                return Err(JoinError::Answer("it was not asked that".into()));
                             }
-                            Ok(_) => waiting.push(format!("{peer} has no leader")),
                             Err(error) => waiting.push(error.to_string()),
                         }
                     }
                     Ok(Told::Refused { why }) => return Err(JoinError::Refused(why)),
-                    Ok(Told::Joined(_)) => {
+                    Ok(Told::Joined(_) | Told::NotNow { .. }) => {
                         return Err(JoinError::Answer("it was not asked that".into()));
                     }
                     Err(error) => waiting.push(error.to_string()),
@@ -299,8 +295,8 @@ impl Answers for Empty {
         async move {
             let told = match (from, serde_json::from_slice(&request)) {
                 (Asker::Holder, Ok(Outside::Probe)) => Told::Cluster { cluster_id: None },
-                (_, Ok(Outside::Join(_))) => Told::Refused {
-                    why: "no leader: this node is of no cluster yet".into(),
+                (_, Ok(Outside::Join(_))) => Told::NotNow {
+                    why: "this node is of no cluster yet".into(),
                 },
                 _ => Told::Refused {
                     why: "not understood".into(),

@@ -150,7 +150,12 @@ impl<M: Machine> Node<M> {
                 voter: voters.contains(node_id),
             })
             .collect();
+        let membership = &server.membership_config;
+        let decided = *inner.applied.position.lock().membership.log_id();
+        let is_changing =
+            membership.get_joint_config().len() > 1 || *membership.log_id() != decided;
         NodeStatus {
+            is_changing,
             node_id: metrics.id,
             role: role(server.state),
             term: server.vote.leader_id.term,

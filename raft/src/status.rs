@@ -92,4 +92,7 @@ pub struct NodeStatus {
     pub fatal: Option<String>,
     /// Voters and learners.
     pub members: Vec<Member>,
+    /// Whether the membership is about to change: until that is decided, majorities of the voters
+    /// before and after are needed.
+    pub is_changing: bool,
 }

@@ -63,7 +63,7 @@ pub(super) fn load(loader: &mut Loader) -> Cluster {
     let peers = loader.value(spec, Vec::new(), addresses, |all| all.join(","));
     let spec = node(
         "EKHO_NODE_PART",
-        "what the node becomes where no token says it: voter, learner or edge",
+        "what the node becomes where no token says it: voter or learner",
     );
     let part = loader.value(spec, Part::Voter, part, |part| part.as_str().into());
     let cluster = Cluster {
@@ -122,5 +122,5 @@ fn part(text: &str) -> Result<Part, String> {
     Part::JOINABLE
         .into_iter()
         .find(|part| part.as_str() == text)
-        .ok_or_else(|| "voter, learner or edge is allowed".into())
+        .ok_or_else(|| "voter or learner is allowed".into())
 }

@@ -85,6 +85,9 @@ enum Step {
 }
 
 fn step(wanted: &Cluster, status: &ClusterStatus) -> Option<Step> {
+    if status.is_changing {
+        return None;
+    }
     let voters: BTreeSet<u64> = status
         .nodes
         .iter()
@@ -112,7 +115,7 @@ fn step(wanted: &Cluster, status: &ClusterStatus) -> Option<Step> {
                 voters.insert(node_id);
                 return Some(Step::Vote(voters));
             }
-            (Part::Learner | Part::Edge | Part::Removed, true) if voters.len() > 1 => {
+            (Part::Learner | Part::Removed, true) if voters.len() > 1 => {
                 if status.leader == Some(node_id) {
                     return Some(Step::HandOver);
                 }
@@ -196,6 +199,7 @@ mod tests {
             leader: Some(1),
             term: 1,
             feature_level: 1,
+            is_changing: false,
             reachable_voters: 0,
             needed_voters: 0,
             nodes,
@@ -254,6 +258,15 @@ mod tests {
             node(2, Part::Voter, true, 0),
         ];
         assert_eq!(step(&wanted, &status(left)), Some(Step::Remove(1)));
+    }
+
+    #[test]
+    fn one_change_after_the_other() {
+        let under_way = ClusterStatus {
+            is_changing: true,
+            ..status(vec![node(1, Part::Voter, true, 0)])
+        };
+        assert_eq!(step(&wanted(&[(2, Part::Voter)]), &under_way), None);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Becoming a cluster: by token, by secret, all at once; and who is refused.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::rig::{Cluster, address, builder, node_address};
@@ -34,12 +32,21 @@ async fn a_token_admits_one_node_and_only_its_own_cluster() {
     let mut second = cluster.joining(&token);
     second.boot().await;
 
-    // The same token again, by another node.
+    // The same token again, by another node, which costs no entry of the log.
+    let operator = cluster.operator(0).await;
+    let end = async || cluster.status(&operator).await["nodes"][0]["log_index"].clone();
+    let before = poll_until(DEADLINE, "the second node is a member", async || {
+        let status = cluster.status(&operator).await;
+        let is_member = status["nodes"][1]["health"] == "ok";
+        is_member.then(|| status["nodes"][0]["log_index"].clone())
+    })
+    .await;
     let mut third = cluster.joining(&token);
     third.spawn();
     assert!(!third.wait_exit().await.success());
     let log = third.log();
     assert!(log.contains("was used, or has expired"), "{log}");
+    assert_eq!(end().await, before);
 
     // A token of another cluster: whom it leads to is not who it says.
     let other = Cluster::one().await;
@@ -55,7 +62,6 @@ async fn a_token_admits_one_node_and_only_its_own_cluster() {
     fourth.kill();
 
     // One that was taken back.
-    let operator = cluster.operator(0).await;
     let made = operator
         .post("/v1/operator/cluster/tokens", &json!({}))
         .await
@@ -181,7 +187,6 @@ async fn a_stranger_and_a_holder_of_another_secret_are_refused() {
             .then_some(())
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(1)).await;
     let operator = cluster.operator(0).await;
     assert_eq!(
         cluster.status(&operator).await["nodes"]

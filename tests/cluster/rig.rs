@@ -84,7 +84,8 @@ impl Cluster {
             let voters = nodes.iter().filter(|node| {
                 node["voter"] == true && node["reachable"] == true && node["health"] == "ok"
             });
-            (voters.count() == count).then_some(())
+            let settled = voters.count() == count && status["changing"] == false;
+            settled.then_some(())
         })
         .await;
     }

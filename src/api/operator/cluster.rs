@@ -51,6 +51,9 @@ struct ClusterView {
     term: u64,
     /// Commands up to this level are in use; every node understands them.
     feature_level: u32,
+    /// Whether who votes is changing at this moment: until that is decided, majorities of the
+    /// voters before and after are needed.
+    changing: bool,
     /// Whether enough voters can be reached to decide anything.
     can_decide: bool,
     /// Voters that can be reached.
@@ -69,7 +72,7 @@ struct NodeView {
     address: String,
     /// `leader`, `follower`, `candidate`, `learner` or `stopped`.
     role: String,
-    /// What it is meant to be: `voter`, `learner`, `edge` or `removed`.
+    /// What it is meant to be: `voter`, `learner` or `removed`.
     part: &'static str,
     /// Whether it votes at present.
     voter: bool,
@@ -131,6 +134,7 @@ impl From<ClusterStatus> for ClusterView {
             leader: status.leader,
             term: status.term,
             feature_level: status.feature_level.max(1),
+            changing: status.is_changing,
             can_decide: status.reachable_voters >= status.needed_voters,
             reachable_voters: status.reachable_voters,
             needed_voters: status.needed_voters,
@@ -160,7 +164,7 @@ async fn status(State(app): State<App>, operator: SignedIn) -> Result<Json<Clust
 #[derive(Serialize, ToSchema)]
 struct JoinTokenView {
     id: String,
-    /// What the node becomes: `voter`, `learner` or `edge`.
+    /// What the node becomes: `voter` or `learner`.
     part: &'static str,
     /// The operator who made it.
     created_by: String,
@@ -209,7 +213,7 @@ async fn tokens(
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes what is read")]
 struct NewJoinToken {
-    /// What the node becomes: `voter`, `learner` or `edge`. By default `voter`.
+    /// What the node becomes: `voter` or `learner`. By default `voter`.
     part: Option<String>,
     /// How long it can be used. By default an hour.
     #[schema(minimum = 1, maximum = 604_800)]

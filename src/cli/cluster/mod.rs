@@ -106,15 +106,13 @@ enum PartArg {
     Voter,
     /// Has all data and does not vote
     Learner,
-    /// A learner that serves agents near it
-    Edge,
 }
 
 /// Make a token that lets one node join. It is shown once.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ekho cluster token create
-  ekho cluster token create --part edge --hours 24
+  ekho cluster token create --part learner --hours 24
   ekho cluster token create --json")]
 struct TokenCreateArgs {
     /// What the node becomes
@@ -334,7 +332,6 @@ async fn create_token(relay: &Relay, part: PartArg, hours: u64) -> Result<(), Cl
     let part = match part {
         PartArg::Voter => "voter",
         PartArg::Learner => "learner",
-        PartArg::Edge => "edge",
     };
     let body = json!({ "part": part, "ttl_seconds": hours * SECONDS_PER_HOUR });
     let answer = relay.post(TOKENS, &body).await?;

@@ -19,6 +19,7 @@ const PREFIX: &str = "ekho-join-";
 /// Longest address.
 pub const ADDRESS_MAX_BYTES: usize = 255;
 const KEY_BYTES: usize = 32;
+const BAD_TOKEN: &str = "its token is not known, was used, or has expired";
 
 /// What a join token holds.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
@@ -108,6 +109,11 @@ pub enum Told {
         /// Why.
         why: String,
     },
+    /// Nobody can say now; ask again.
+    NotNow {
+        /// Why.
+        why: String,
+    },
 }
 
 /// What a node needs to know to be one of the cluster.
@@ -145,7 +151,10 @@ impl Service {
             Ok(Outside::Probe) => Ok(refused("only who holds the cluster's secret may ask that")),
             Ok(Outside::Join(_)) => match self.ask_to_join(request, is_holder).await {
                 Ok(answer) => Ok(answer),
-                Err(error) => Ok(refused(error.to_string())),
+                // Asking again is harmless: a node that was taken up gets the same answer.
+                Err(error) => Ok(answer(&Told::NotNow {
+                    why: error.to_string(),
+                })),
             },
             Err(error) => Ok(refused(format!("not understood: {error}"))),
         }
@@ -199,10 +208,11 @@ impl Service {
         let Some(part) = part else {
             return Ok(Err(format!("{:?} is not what a node can be", request.part)));
         };
-        let needed = match cluster::get(&self.view()) {
-            Ok(row) => row.feature_level,
+        let row = match cluster::get(&self.view()) {
+            Ok(row) => row,
             Err(error) => return Ok(Err(error.to_string())),
         };
+        let needed = row.feature_level;
         if request.feature_level < needed {
             return Ok(Err(format!(
                 "release {} is too old for this cluster: it understands feature level {}, and {} \
@@ -219,15 +229,22 @@ impl Service {
             address: request.address,
             part,
         };
+        // Apply decides; but what cannot be good costs no entry of the log, whoever asks how often.
+        let is_known = row.nodes.iter().any(|node| node.key_hash == join.key_hash);
+        let is_open = |hash| {
+            let mut tokens = row.tokens.iter().filter(|token| token.used_by.is_none());
+            tokens.any(|token| token.hash == hash)
+        };
+        if !is_known && join.token_hash.is_some_and(|hash| !is_open(hash)) {
+            return Ok(Err(BAD_TOKEN.into()));
+        }
         let outcome = self
             .node
             .propose(command::encode(&Command::Join(join)))
             .await?;
         Ok(match command::decode(&outcome) {
             Ok(Outcome::Joined { node_id }) => Ok(node_id),
-            Ok(Outcome::Refused(Refusal::InvalidToken)) => {
-                Err("its token is not known, was used, or has expired".into())
-            }
+            Ok(Outcome::Refused(Refusal::InvalidToken)) => Err(BAD_TOKEN.into()),
             Ok(Outcome::Refused(Refusal::Conflict(why))) => Err(why),
             Ok(Outcome::Refused(Refusal::LimitReached { limit })) => Err(format!(
                 "the cluster has {limit} nodes, more are not allowed"

@@ -39,6 +39,8 @@ pub struct ClusterStatus {
     pub term: u64,
     /// Commands up to this level are in use.
     pub feature_level: u32,
+    /// Whether who votes is changing at this moment.
+    pub is_changing: bool,
     /// Voters that can be reached, and how many of them are needed.
     pub reachable_voters: usize,
     /// See [`ClusterStatus::reachable_voters`].
@@ -130,6 +132,7 @@ impl Service {
             leader: own.leader,
             term: own.term,
             feature_level: row.feature_level,
+            is_changing: own.is_changing,
             reachable_voters,
             needed_voters: voters.count() / 2 + 1,
             nodes,
@@ -318,9 +321,10 @@ impl Service {
     async fn reached(&self, is_so: impl Fn(Option<&Member>) -> bool, node_id: u64) -> bool {
         let reached = async {
             loop {
-                let members = self.node.status().members;
-                let member = members.iter().find(|member| member.node_id == node_id);
-                if is_so(member) {
+                let status = self.node.status();
+                let mut members = status.members.iter();
+                let member = members.find(|member| member.node_id == node_id);
+                if is_so(member) && !status.is_changing {
                     return;
                 }
                 tokio::time::sleep(LOOK).await;
@@ -334,13 +338,16 @@ fn is_in_line(member: Option<&Member>, part: Part) -> bool {
     match (member, part) {
         (None, part) => part == Part::Removed,
         (Some(member), Part::Voter) => member.voter,
-        (Some(member), Part::Learner | Part::Edge) => !member.voter,
+        (Some(member), Part::Learner) => !member.voter,
         (Some(_), Part::Removed) => false,
     }
 }
 
 /// Refuses where the voters that would be left could not decide.
 fn check_quorum(status: &ClusterStatus, without: u64) -> Result<(), ServiceError> {
+    if status.is_changing {
+        return Err(refuse("who votes is changing at this moment: try again"));
+    }
     let left = || {
         let voters = status.nodes.iter().filter(|node| node.is_voter);
         voters.filter(|node| node.node_id != without)

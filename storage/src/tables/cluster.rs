@@ -22,22 +22,19 @@ pub enum Part {
     Voter,
     /// Has all data and does not vote.
     Learner,
-    /// A learner that serves agents near it, also while it is cut off.
-    Edge,
     /// Is no longer of the cluster, and never will be again under its number.
     Removed,
 }
 
 impl Part {
     /// Those a node can join as.
-    pub const JOINABLE: [Part; 3] = [Part::Voter, Part::Learner, Part::Edge];
+    pub const JOINABLE: [Part; 2] = [Part::Voter, Part::Learner];
 
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Part::Voter => "voter",
             Part::Learner => "learner",
-            Part::Edge => "edge",
             Part::Removed => "removed",
         }
     }

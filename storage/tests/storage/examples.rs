@@ -426,7 +426,7 @@ pub fn deliveries() -> Vec<Delivery> {
 fn clusters() -> Vec<Cluster> {
     let entry = NodeEntry {
         node_id: 2,
-        part: Part::Edge,
+        part: Part::Removed,
         key_hash: [1; 32],
         address: "10.0.0.2:4001".into(),
         joined_ms: NOW_MS,
