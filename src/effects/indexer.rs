@@ -4,6 +4,7 @@
 //! Each step takes the next events of a fleet and writes what follows from them together with how
 //! far it came, so that nothing is counted twice, whenever the node stops.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use ekho_storage::tables::message::{self, Message};
 use ekho_storage::tables::rollup::{self, AgentTotals, Pair, Span, Totals};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, delivery, fleet};
-use ekho_storage::{StorageError, Txn};
+use ekho_storage::{State, StorageError, Txn};
 use serde_json::Value;
 use tokio::sync::Notify;
 use unicode_segmentation::UnicodeSegmentation;
@@ -27,10 +28,13 @@ use crate::service::{Service, ServiceError};
 const STEP: usize = 500;
 /// Between two looks, so that many small commits are taken together.
 const PAUSE: Duration = Duration::from_millis(20);
-/// With more to do than it can at once, it leaves this many times as long to others: while messages
-/// come in, and while none do.
-const YIELD_BUSY: u32 = 9;
+/// After each step it leaves this many times as long to others: while messages come in, and while
+/// none do. Under load it takes a twentieth of a core at most and falls behind rather than slow
+/// down those who send.
+const YIELD_BUSY: u32 = 19;
 const YIELD_QUIET: u32 = 1;
+/// Rows of one write: commands wait while it is written.
+const WRITE_ROWS: usize = 1000;
 /// A look although nobody woke it, in case a wake was missed.
 const LOOK: Duration = Duration::from_secs(1);
 /// Words of one message that it is found by.
@@ -91,12 +95,14 @@ async fn all(service: &Arc<Service>) -> Result<(), ServiceError> {
             };
             let more = step.map_err(|error| ServiceError::Internal(error.to_string()))??;
             service.progress.0.notify_waiters();
+            let is_busy = last(Sequence::Event)? > head;
+            let times = if is_busy { YIELD_BUSY } else { YIELD_QUIET };
+            if more || is_busy {
+                tokio::time::sleep(began.elapsed() * times).await;
+            }
             if !more || service.stopping.is_cancelled() {
                 break;
             }
-            let is_busy = last(Sequence::Event)? > head;
-            let times = if is_busy { YIELD_BUSY } else { YIELD_QUIET };
-            tokio::time::sleep(began.elapsed() * times).await;
         }
     }
     Ok(())
@@ -115,7 +121,7 @@ fn is_up_to_date(service: &Service, fleet: FleetNo, head: u64) -> Result<bool, S
 
 /// Takes the next events; whether there may be more.
 fn step(service: &Service, fleet: FleetNo) -> Result<bool, StorageError> {
-    let mut txn = service.state.begin();
+    let txn = service.state.begin();
     let (floor, _) = event::anchor(&txn, fleet)?;
     service.state.floors().raise(fleet, floor);
     let from = derived::position(&txn, fleet)?.max(floor) + 1;
@@ -123,13 +129,11 @@ fn step(service: &Service, fleet: FleetNo) -> Result<bool, StorageError> {
     let Some(last) = events.last().map(|stored| stored.seq) else {
         return Ok(false);
     };
-    let mut step = Step::new(&mut txn, fleet);
+    let mut step = Step::new(&service.state, txn, fleet);
     for stored in &events {
         step.take(stored.seq, &stored.event()?)?;
     }
-    step.finish()?;
-    derived::put_position(&mut txn, fleet, last);
-    txn.commit()?;
+    step.finish(last)?;
     Ok(events.len() == STEP)
 }
 
@@ -158,21 +162,30 @@ impl Service {
 
 /// What follows from some events, before it is written.
 struct Step<'a> {
-    txn: &'a mut Txn,
+    state: &'a State,
+    txn: Txn,
     fleet: FleetNo,
+    /// Tags are written ahead and in parts: they need nothing that is stored, and putting one again
+    /// changes nothing.
+    tags: Txn,
+    tag_rows: usize,
     totals: BTreeMap<(Span, u32), Totals>,
     pairs: BTreeMap<(Span, u32, AgentNo, AgentNo), Pair>,
     agents: BTreeMap<(Span, u32, AgentNo), AgentTotals>,
-    /// As they are stored, and as they are after the events: written once, because every place
-    /// that a conversation leaves stays in the way of whoever reads the newest.
-    conversations: BTreeMap<String, (Option<Conversation>, Conversation)>,
+    /// The newest message of each as it is stored, and the conversation as it is after the events:
+    /// written once, because every place that a conversation leaves stays in the way of whoever
+    /// reads the newest.
+    conversations: BTreeMap<String, (Option<u64>, Conversation)>,
 }
 
 impl<'a> Step<'a> {
-    fn new(txn: &'a mut Txn, fleet: FleetNo) -> Self {
+    fn new(state: &'a State, txn: Txn, fleet: FleetNo) -> Self {
         Step {
+            state,
             txn,
             fleet,
+            tags: state.begin(),
+            tag_rows: 0,
             totals: BTreeMap::new(),
             pairs: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -215,7 +228,7 @@ impl<'a> Step<'a> {
             }
         }
         let message = match about {
-            Some((uuid, _)) => message::get(self.txn, self.fleet, uuid)?,
+            Some((uuid, _)) => message::get(&self.txn, self.fleet, uuid)?,
             None => None,
         };
         if let Some(message) = &message {
@@ -226,8 +239,13 @@ impl<'a> Step<'a> {
         }
         self.count(event, message.as_ref(), about.and_then(|(_, no)| no));
         tags.extend(conversation.map(Tag::Conversation));
-        for tag in tags {
-            derived::put_tag(self.txn, self.fleet, &tag, seq);
+        for tag in &tags {
+            derived::put_tag(&mut self.tags, self.fleet, tag, seq);
+        }
+        self.tag_rows += tags.len();
+        if self.tag_rows >= WRITE_ROWS {
+            std::mem::replace(&mut self.tags, self.state.begin()).commit()?;
+            self.tag_rows = 0;
         }
         Ok(())
     }
@@ -239,30 +257,23 @@ impl<'a> Step<'a> {
         message: &Message,
         tags: &mut BTreeSet<Tag>,
     ) -> Result<(), StorageError> {
-        let body = message::body(self.txn, self.fleet, message.uuid)?.unwrap_or_default();
+        let body = message::body(&self.txn, self.fleet, message.uuid)?.unwrap_or_default();
         tags.extend(words_of(message, &body).into_iter().map(Tag::Word));
-        let conversation = &message.conversation_id;
         let at_ms = message.created_ms;
-        let known = self.conversations.remove(conversation);
-        let (stored, before) = match known {
-            Some((stored, present)) => (stored, Some(present)),
-            None => {
-                let stored = derived::conversation(self.txn, self.fleet, conversation)?;
-                (stored, stored)
-            }
-        };
-        let after = Conversation {
-            last_seq: seq,
-            messages: before.map_or(0, |before| before.messages) + 1,
-            first_ms: before.map_or(at_ms, |before| before.first_ms),
-            last_ms: at_ms,
-        };
-        self.conversations
-            .insert(conversation.clone(), (stored, after));
         let recipients = match message.single {
             Some(place) => vec![place],
-            None => delivery::fan_out_list(self.txn, self.fleet, message.uuid, 0, RECIPIENTS_MAX)?,
+            None => delivery::fan_out_list(&self.txn, self.fleet, message.uuid, 0, RECIPIENTS_MAX)?,
         };
+        let conversation = self.conversation(message)?;
+        conversation.last_seq = seq;
+        conversation.messages += 1;
+        conversation.last_ms = at_ms;
+        for no in [message.sender]
+            .into_iter()
+            .chain(recipients.iter().map(|(no, _)| *no))
+        {
+            conversation.joined(no);
+        }
         let body_bytes = body.len() as u64;
         self.totals(at_ms, |totals| totals.accepted_bytes += body_bytes);
         self.agent(at_ms, message.sender, |agent| {
@@ -274,6 +285,25 @@ impl<'a> Step<'a> {
             self.agent(at_ms, recipient, |agent| agent.received += 1);
         }
         Ok(())
+    }
+
+    /// The conversation of a message, as the events before it left it.
+    fn conversation(&mut self, message: &Message) -> Result<&mut Conversation, StorageError> {
+        let id = &message.conversation_id;
+        let known = match self.conversations.entry(id.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let stored = derived::conversation(&self.txn, self.fleet, id)?;
+                let before = stored.as_ref().map(|stored| stored.last_seq);
+                let new = || Conversation {
+                    id: id.clone(),
+                    first_ms: message.created_ms,
+                    ..Conversation::default()
+                };
+                place.insert((before, stored.unwrap_or_else(new)))
+            }
+        };
+        Ok(&mut known.1)
     }
 
     fn count(&mut self, event: &Event, message: Option<&Message>, recipient: Option<AgentNo>) {
@@ -346,41 +376,37 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Adds what was counted to what is stored.
-    fn finish(self) -> Result<(), StorageError> {
-        let Step {
-            txn,
-            fleet,
-            totals,
-            pairs,
-            agents,
-            conversations,
-        } = self;
-        for (id, (before, after)) in &conversations {
-            derived::put_conversation(txn, fleet, id, before.as_ref(), after);
+    /// Adds what was counted to what is stored, and notes how far it came.
+    fn finish(self, last: u64) -> Result<(), StorageError> {
+        self.tags.commit()?;
+        let (mut txn, fleet) = (self.txn, self.fleet);
+        let (totals, pairs, agents) = (self.totals, self.pairs, self.agents);
+        for (before, conversation) in self.conversations.values() {
+            derived::put_conversation(&mut txn, fleet, *before, conversation);
         }
         for ((span, number), more) in totals {
-            let mut stored = rollup::totals(txn, fleet, span, number)?;
+            let mut stored = rollup::totals(&txn, fleet, span, number)?;
             if span == Span::Hour && stored == Totals::default() {
-                rollup::forget_spans(txn, fleet, now_ms());
+                rollup::forget_spans(&mut txn, fleet, now_ms());
             }
             if more != Totals::default() {
                 stored.add(&more);
-                rollup::put_totals(txn, fleet, span, number, &stored);
+                rollup::put_totals(&mut txn, fleet, span, number, &stored);
             }
         }
         for ((span, number, sender, recipient), more) in pairs {
             let agents = (sender, recipient);
-            let mut stored = rollup::pair(txn, fleet, span, number, agents)?;
+            let mut stored = rollup::pair(&txn, fleet, span, number, agents)?;
             stored.add(more);
-            rollup::put_pair(txn, fleet, span, number, agents, &stored);
+            rollup::put_pair(&mut txn, fleet, span, number, agents, &stored);
         }
         for ((span, number, no), more) in agents {
-            let mut stored = rollup::agent(txn, fleet, span, number, no)?;
+            let mut stored = rollup::agent(&txn, fleet, span, number, no)?;
             stored.add(more);
-            rollup::put_agent(txn, fleet, span, number, no, &stored);
+            rollup::put_agent(&mut txn, fleet, span, number, no, &stored);
         }
-        Ok(())
+        derived::put_position(&mut txn, fleet, last);
+        txn.commit()
     }
 }
 

@@ -5,7 +5,7 @@ use ekho_storage::View;
 use ekho_storage::tables::derived::{self, Conversation, Tag};
 use ekho_storage::tables::event::{self, EventKind, Resource, Stored};
 use ekho_storage::tables::message::{self, Message};
-use ekho_storage::tables::{AgentNo, FleetNo, agent, conversation};
+use ekho_storage::tables::{AgentNo, FleetNo, agent};
 
 use super::events::{PublicEvent, public};
 use super::page::{Page, fill};
@@ -13,19 +13,15 @@ use super::{Service, ServiceError};
 use crate::effects::indexer::words_in;
 use crate::machine::outcome::Refusal;
 
-/// Agents of a conversation that are shown.
-const PARTICIPANTS_SHOWN: usize = 50;
 /// Messages of an agent that are shown, and events looked through for them.
 const RECENT_MESSAGES: usize = 20;
 const RECENT_LOOKED_AT: usize = 200;
 
 /// A conversation with who takes part.
 pub struct ShownConversation {
-    /// Its id.
-    pub id: String,
     /// The whole of it.
     pub conversation: Conversation,
-    /// Public ids of agents, those shown at most.
+    /// Public ids of its participants.
     pub participants: Vec<String>,
 }
 
@@ -51,16 +47,12 @@ impl Service {
         self.worked_out(fleet).await?;
         let Some(text) = search else {
             let read = |before: &u64, wants| {
-                let mut rows = Vec::new();
-                for id in derived::conversations_rev(&view, fleet, *before, wants)? {
-                    if let Some(found) = derived::conversation(&view, fleet, &id)? {
-                        rows.push((found.last_seq, (id, found)));
-                    }
-                }
-                Ok(rows)
+                let rows = derived::conversations_rev(&view, fleet, *before, wants)?;
+                let place = |found: Conversation| (found.last_seq, found);
+                Ok(rows.into_iter().map(place).collect())
             };
-            return fill(before, limit, read, |_, (id, found)| {
-                shown(&view, fleet, id, found).map(Some)
+            return fill(before, limit, read, |_, found| {
+                shown(&view, fleet, found).map(Some)
             });
         };
         let mut known = Vec::new();
@@ -74,9 +66,9 @@ impl Service {
         })?;
         let mut rows = Vec::new();
         for (message, _) in messages.rows {
-            let id = message.conversation_id;
-            if let Some(found) = derived::conversation(&view, fleet, &id)? {
-                rows.push(shown(&view, fleet, id, found)?);
+            let id = &message.conversation_id;
+            if let Some(found) = derived::conversation(&view, fleet, id)? {
+                rows.push(shown(&view, fleet, found)?);
             }
         }
         Ok(Page {
@@ -124,7 +116,11 @@ impl Service {
         if conversation.is_none() && page.rows.is_empty() && after == 0 {
             return Err(Refusal::NotFound.into());
         }
-        let about = shown(&view, fleet, id.into(), conversation.unwrap_or_default())?;
+        let conversation = conversation.unwrap_or_else(|| Conversation {
+            id: id.into(),
+            ..Conversation::default()
+        });
+        let about = shown(&view, fleet, conversation)?;
         Ok((about, page))
     }
 
@@ -165,16 +161,14 @@ impl Service {
 fn shown(
     view: &View,
     fleet: FleetNo,
-    id: String,
-    found: Conversation,
+    conversation: Conversation,
 ) -> Result<ShownConversation, ServiceError> {
     let mut participants = Vec::new();
-    for no in conversation::participants(view, fleet, &id, PARTICIPANTS_SHOWN)? {
-        participants.extend(agent::get(view, fleet, no)?.map(|agent| agent.id));
+    for no in &conversation.participants {
+        participants.extend(agent::get(view, fleet, *no)?.map(|agent| agent.id));
     }
     Ok(ShownConversation {
-        id,
-        conversation: found,
+        conversation,
         participants,
     })
 }

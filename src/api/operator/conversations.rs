@@ -43,7 +43,7 @@ fn view(shown: &ShownConversation) -> ConversationView {
     let whole = &shown.conversation;
     let time = |at_ms| (whole.messages > 0).then_some(Iso(at_ms));
     ConversationView {
-        id: shown.id.clone(),
+        id: whole.id.clone(),
         message_count: whole.messages,
         first_message_at: time(whole.first_ms),
         last_message_at: time(whole.last_ms),

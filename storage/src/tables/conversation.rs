@@ -78,22 +78,6 @@ pub fn is_participant(
     )
 }
 
-/// Agents that take part in a conversation, in the order of their numbers, at most `limit`.
-pub fn participants(
-    read: &impl Read,
-    fleet: FleetNo,
-    conversation: &str,
-    limit: usize,
-) -> Result<Vec<AgentNo>, StorageError> {
-    let prefix = Key::table(registry::PARTICIPANT)
-        .u32(fleet)
-        .text(conversation);
-    read.prefix(Cf::Registry, prefix.bytes(), limit)?
-        .iter()
-        .map(|(key, _)| KeyReader::new("participant", &key[prefix.bytes().len()..]).u32())
-        .collect()
-}
-
 /// Forgets who takes part, at most `limit` of them; says how many those were.
 pub fn delete_participants(
     txn: &mut Txn,

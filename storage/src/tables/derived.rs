@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 
+use bincode::{Decode, Encode};
 use parking_lot::RwLock;
 
-use super::{AgentNo, FleetNo, TimeMs};
-use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, prefix_end};
+use super::{AgentNo, FleetNo, TimeMs, record};
+use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode, prefix_end};
 
 /// Counts up when what is derived changes; what an older release worked out is thrown away.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 pub(super) mod table {
     pub const FORMAT: u8 = 2;
@@ -164,9 +165,14 @@ fn numbers(rows: Vec<crate::Row>) -> Result<Vec<u64>, StorageError> {
         .collect()
 }
 
+/// Participants of a conversation that are kept.
+const PARTICIPANTS_MAX: usize = 50;
+
 /// A conversation as a whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Conversation {
+    /// Its public id.
+    pub id: String,
     /// The event of its newest message.
     pub last_seq: u64,
     /// Messages accepted in it.
@@ -175,10 +181,27 @@ pub struct Conversation {
     pub first_ms: TimeMs,
     /// When the newest one was.
     pub last_ms: TimeMs,
+    /// Agents that sent or were sent something in it, the first 50. Operators are none.
+    pub participants: Vec<AgentNo>,
+}
+record!(Conversation, "conversation");
+
+impl Conversation {
+    /// Notes that an agent takes part.
+    pub fn joined(&mut self, no: AgentNo) {
+        let is_full = self.participants.len() == PARTICIPANTS_MAX;
+        if no != 0 && !is_full && !self.participants.contains(&no) {
+            self.participants.push(no);
+        }
+    }
 }
 
 fn conversation_key(fleet: FleetNo, id: &str) -> Key {
     Key::table(table::CONVERSATION).u32(fleet).text(id)
+}
+
+fn activity_key(fleet: FleetNo, last_seq: u64) -> Key {
+    Key::table(table::ACTIVITY).u32(fleet).u64(last_seq)
 }
 
 /// The conversation with this id.
@@ -190,40 +213,28 @@ pub fn conversation(
     if id.len() > 255 {
         return Ok(None);
     }
-    let found = read.get(Cf::Derived, conversation_key(fleet, id).bytes())?;
-    let Some(bytes) = found else { return Ok(None) };
-    let mut reader = KeyReader::new("derived conversation", &bytes);
-    Ok(Some(Conversation {
-        last_seq: reader.u64()?,
-        messages: reader.u64()?,
-        first_ms: reader.u64()?,
-        last_ms: reader.u64()?,
-    }))
+    let Some(last_seq) = read.get(Cf::Derived, conversation_key(fleet, id).bytes())? else {
+        return Ok(None);
+    };
+    let last_seq = KeyReader::new("derived conversation", &last_seq).u64()?;
+    read.record(Cf::Derived, activity_key(fleet, last_seq).bytes())
 }
 
-/// Writes a conversation, in place of what it was before.
+/// Writes a conversation, in place of what it was when its newest message was the event `before`.
 pub fn put_conversation(
     txn: &mut Txn,
     fleet: FleetNo,
-    id: &str,
-    before: Option<&Conversation>,
-    after: &Conversation,
+    before: Option<u64>,
+    conversation: &Conversation,
 ) {
-    let activity = |seq| Key::table(table::ACTIVITY).u32(fleet).u64(seq);
     if let Some(before) = before {
-        txn.delete(Cf::Derived, activity(before.last_seq));
+        txn.delete(Cf::Derived, activity_key(fleet, before));
     }
-    txn.put(
-        Cf::Derived,
-        activity(after.last_seq),
-        id.as_bytes().to_vec(),
-    );
-    let value = Key::new()
-        .u64(after.last_seq)
-        .u64(after.messages)
-        .u64(after.first_ms)
-        .u64(after.last_ms);
-    txn.put(Cf::Derived, conversation_key(fleet, id), value.into_bytes());
+    // The whole of it stands where it is listed, so that a page is one scan.
+    let last_seq = conversation.last_seq;
+    txn.put_record(Cf::Derived, activity_key(fleet, last_seq), conversation);
+    let key = conversation_key(fleet, &conversation.id);
+    txn.put(Cf::Derived, key, last_seq.to_be_bytes().to_vec());
 }
 
 /// Conversations whose newest message was accepted with an event below `before`, newest first.
@@ -232,10 +243,8 @@ pub fn conversations_rev(
     fleet: FleetNo,
     before: u64,
     limit: usize,
-) -> Result<Vec<String>, StorageError> {
-    let lower = Key::table(table::ACTIVITY).u32(fleet);
-    let upper = lower.clone().u64(before);
+) -> Result<Vec<Conversation>, StorageError> {
+    let (lower, upper) = (activity_key(fleet, 0), activity_key(fleet, before));
     let rows = read.scan_rev(Cf::Derived, lower.bytes(), upper.bytes(), limit)?;
-    let text = |(_, value): crate::Row| String::from_utf8_lossy(&value).into_owned();
-    Ok(rows.into_iter().map(text).collect())
+    rows.iter().map(|(_, value)| decode(value)).collect()
 }

@@ -11,6 +11,7 @@ use ekho_storage::tables::cluster::{Cluster, JoinToken, NodeEntry, Part};
 use ekho_storage::tables::control::Control;
 use ekho_storage::tables::dead_letter::DeadLetter;
 use ekho_storage::tables::delivery::{Delivery, DeliveryState, Queue};
+use ekho_storage::tables::derived::Conversation;
 use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
 use ekho_storage::tables::fleet::Fleet;
 use ekho_storage::tables::floor::Floor;
@@ -135,6 +136,17 @@ pub fn all() -> Vec<Entry> {
             }],
         ),
         entry(1, vec![Totals::default(), totals()]),
+        entry(
+            1,
+            vec![Conversation {
+                id: "c-1".into(),
+                last_seq: 70_000,
+                messages: 2,
+                first_ms: NOW_MS,
+                last_ms: NOW_MS + 1,
+                participants: vec![1, 2],
+            }],
+        ),
         entry(1, licenses()),
         entry(1, clusters()),
         entry(
