@@ -1,11 +1,11 @@
 //! How much happened when, and between whom: from counts kept as it happens.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use ekho_storage::View;
 use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::rollup::{self, Between, Pair, Span, Totals};
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, agent};
+use ekho_storage::{StorageError, View};
 
 use super::{Service, ServiceError};
 
@@ -83,21 +83,9 @@ impl Service {
     ) -> Result<Vec<Edge>, ServiceError> {
         let view = self.operator_view().await?;
         self.worked_out(fleet).await?;
-        let mut sums: BTreeMap<Between, Pair> = BTreeMap::new();
-        let Window { span, numbers } = window;
-        rollup::each_pair(
-            &view,
-            fleet,
-            span,
-            numbers,
-            PAIR_ROWS,
-            |_, between, more| {
-                sums.entry(between).or_default().add(more);
-            },
-        )?;
-        let mut sums: Vec<(Between, Pair)> = sums.into_iter().collect();
-        sums.sort_by_key(|(_, pair)| std::cmp::Reverse(pair.messages));
-        sums.truncate(PAIRS_SHOWN);
+        let rows = view.clone();
+        let sums = self.in_background(move || top_pairs(&rows, fleet, window));
+        let sums = sums.await?;
         let edge = |(between, pair)| Edge::of(&view, fleet, between, pair);
         sums.into_iter().map(edge).collect()
     }
@@ -126,6 +114,26 @@ impl Service {
             .map(|(name, counter)| Ok((name, counter::get(&view, fleet, counter)?)))
             .collect()
     }
+}
+
+/// The pairs that wrote most within a window.
+fn top_pairs(
+    view: &View,
+    fleet: FleetNo,
+    Window { span, numbers }: Window,
+) -> Result<Vec<(Between, Pair)>, StorageError> {
+    let mut sums: HashMap<Between, Pair> = HashMap::new();
+    rollup::each_pair(view, fleet, span, numbers, PAIR_ROWS, |_, between, more| {
+        sums.entry(between).or_default().add(more);
+    })?;
+    let mut sums: Vec<(Between, Pair)> = sums.into_iter().collect();
+    let rank = |(between, pair): &(Between, Pair)| (std::cmp::Reverse(pair.messages), *between);
+    if sums.len() > PAIRS_SHOWN {
+        sums.select_nth_unstable_by_key(PAIRS_SHOWN, rank);
+        sums.truncate(PAIRS_SHOWN);
+    }
+    sums.sort_unstable_by_key(rank);
+    Ok(sums)
 }
 
 impl Edge {

@@ -253,7 +253,7 @@ impl Service {
     }
 
     /// Reads many rows off the async threads, few at a time.
-    async fn in_background<T: Send + 'static>(
+    pub(super) async fn in_background<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, ServiceError> {

@@ -11,7 +11,7 @@ use super::{Service, ServiceError};
 use crate::machine::outcome::Refusal;
 
 /// Agents that one answer looks at where it looks for something.
-const SCANNED: usize = 200;
+const SCANNED: usize = 100;
 /// Refusals by rate limit that are shown.
 const VIOLATIONS: usize = 1000;
 

@@ -4,7 +4,7 @@ use super::ServiceError;
 
 /// Rows that one page looks at, however few are wanted.
 pub const SCANNED: usize = 1000;
-/// Rows read at once, at least.
+/// Rows read at once, at least, where a first page's worth was not enough.
 const CHUNK: usize = 50;
 
 /// A page of a list with a filter.
@@ -28,7 +28,10 @@ pub fn fill<R, T, C: Clone>(
     let mut place = from;
     let mut looked_at = 0;
     while looked_at < SCANNED {
-        let wants = (limit + 1).clamp(CHUNK, SCANNED - looked_at + CHUNK);
+        let wants = match looked_at {
+            0 => limit + 1,
+            _ => (limit + 1).clamp(CHUNK, SCANNED - looked_at + CHUNK),
+        };
         let chunk = read(&place, wants)?;
         let is_last = chunk.len() < wants;
         looked_at += chunk.len();

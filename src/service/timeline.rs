@@ -13,6 +13,8 @@ use super::{Service, ServiceError};
 use crate::effects::indexer::words_in;
 use crate::machine::outcome::Refusal;
 
+/// Participants that are shown of each conversation in a list.
+const PARTICIPANTS_LISTED: usize = 10;
 /// Messages of an agent that are shown, and events looked through for them.
 const RECENT_MESSAGES: usize = 20;
 const RECENT_LOOKED_AT: usize = 200;
@@ -52,7 +54,7 @@ impl Service {
                 Ok(rows.into_iter().map(place).collect())
             };
             return fill(before, limit, read, |_, found| {
-                shown(&view, fleet, found).map(Some)
+                shown(&view, fleet, found, PARTICIPANTS_LISTED).map(Some)
             });
         };
         let mut known = Vec::new();
@@ -68,7 +70,7 @@ impl Service {
         for (message, _) in messages.rows {
             let id = &message.conversation_id;
             if let Some(found) = derived::conversation(&view, fleet, id)? {
-                rows.push(shown(&view, fleet, found)?);
+                rows.push(shown(&view, fleet, found, PARTICIPANTS_LISTED)?);
             }
         }
         Ok(Page {
@@ -120,7 +122,7 @@ impl Service {
             id: id.into(),
             ..Conversation::default()
         });
-        let about = shown(&view, fleet, conversation)?;
+        let about = shown(&view, fleet, conversation, usize::MAX)?;
         Ok((about, page))
     }
 
@@ -162,9 +164,10 @@ fn shown(
     view: &View,
     fleet: FleetNo,
     conversation: Conversation,
+    participants_max: usize,
 ) -> Result<ShownConversation, ServiceError> {
     let mut participants = Vec::new();
-    for no in &conversation.participants {
+    for no in conversation.participants.iter().take(participants_max) {
         participants.extend(agent::get(view, fleet, *no)?.map(|agent| agent.id));
     }
     Ok(ShownConversation {
