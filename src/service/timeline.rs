@@ -14,7 +14,7 @@ use crate::effects::indexer::words_in;
 use crate::machine::outcome::Refusal;
 
 /// Participants that are shown of each conversation in a list.
-const PARTICIPANTS_LISTED: usize = 10;
+const PARTICIPANTS_LISTED: usize = 5;
 /// Messages of an agent that are shown, and events looked through for them.
 const RECENT_MESSAGES: usize = 20;
 const RECENT_LOOKED_AT: usize = 200;
