@@ -87,6 +87,8 @@ pub struct Limits {
     pub log_snapshot_bytes: u64,
     /// Log kept below the snapshot, so that a follower shortly away needs no snapshot.
     pub log_retained_bytes: u64,
+    /// Log kept above an older snapshot while that is sent to a follower, or read for a backup.
+    pub log_held_bytes: u64,
     /// Memory RocksDB collects log writes in before it writes a table file.
     pub log_write_buffer_bytes: usize,
     /// Free bytes on the disk below which propose answers `DiskFull`. It must leave room for
@@ -106,6 +108,7 @@ impl Default for Limits {
             tail_cache_bytes: 16 << 20,
             log_snapshot_bytes: 256 << 20,
             log_retained_bytes: 32 << 20,
+            log_held_bytes: 4 << 30,
             log_write_buffer_bytes: 16 << 20,
             disk_free_min_bytes: 256 << 20,
         }

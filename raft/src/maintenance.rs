@@ -141,18 +141,46 @@ impl Inner {
         } else {
             limit_bytes
         };
-        if self.log.size_above_bytes(snapshot) > due_bytes {
+        let is_damaged = self
+            .snapshots
+            .current()
+            .is_some_and(|current| current.is_damaged());
+        if is_damaged || self.log.size_above_bytes(snapshot) > due_bytes {
             // Ignored while one is being built.
             self.raft.trigger().snapshot().await.map_err(|_| Ended)?;
         }
+        self.forget_incoming();
         self.purge(snapshot).await
     }
 
-    /// Purges what the snapshot that reaches to `snapshot` covers, but for what is retained.
+    /// Removes what came of a snapshot that is of no use any more: the log led there as well.
+    fn forget_incoming(&self) {
+        let Ok(mut incoming) = self.incoming.try_lock() else {
+            return;
+        };
+        let applied = *self.applied.index.borrow();
+        if incoming
+            .as_ref()
+            .is_some_and(|one| one.last_index() <= applied)
+        {
+            let useless = incoming.take();
+            tokio::task::spawn_blocking(move || drop(useless));
+        }
+    }
+
+    /// Purges what the snapshot that reaches to `snapshot` covers, but for what is retained. Who
+    /// is sent an older snapshot goes on from the log above that one, and would never catch up
+    /// if it were gone by then; there is a limit to that too.
     pub(crate) async fn purge(&self, snapshot: Option<u64>) -> Result<(), Ended> {
-        let Some(snapshot) = snapshot else {
+        let Some(mut snapshot) = snapshot else {
             return Ok(());
         };
+        if let Some(read) = self.snapshots.read_index()
+            && !self.disk.is_full()
+            && self.log.size_above_bytes(Some(read)) < self.config.limits.log_held_bytes
+        {
+            snapshot = snapshot.min(read);
+        }
         let retained_bytes = self.config.limits.log_retained_bytes;
         let Some(upto) = self.log.purge_point(snapshot, retained_bytes) else {
             return Ok(());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Options};
 
 use crate::cache::Cache as RowCache;
-use crate::state::{Db, State, View, generation_name};
+use crate::state::{Db, Leftover, State, View, generation_name};
 use crate::tables::derived::Floors;
 use crate::{Cf, StorageError};
 
@@ -31,6 +31,7 @@ impl View {
             db,
             path: path.to_path_buf(),
             cache: RowCache::new(),
+            leftover: Leftover::default(),
         })))
     }
 }

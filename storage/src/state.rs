@@ -8,7 +8,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -60,6 +60,21 @@ pub(crate) struct Db {
     pub(crate) db: DB,
     pub(crate) path: PathBuf,
     pub(crate) cache: RowCache,
+    /// Dropped after the database is closed.
+    pub(crate) leftover: Leftover,
+}
+
+/// Removes the directory of a generation that was replaced, once nobody reads it any more.
+#[derive(Default)]
+pub(crate) struct Leftover(OnceLock<PathBuf>);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed at the next open.
+        if let Some(path) = self.0.get() {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
 }
 
 /// A consistent-enough read handle: it stays on one generation, and each call reads the newest
@@ -148,7 +163,8 @@ impl State {
         let db = Db::open(&target, &self.0.options, &self.0.floors)?;
         write_current(&self.0.dir, number)?;
         self.0.db.store(Arc::new(db));
-        // The old generation is removed at the next open: a reader may still hold it.
+        // A reader may still hold the old generation.
+        let _ = old.leftover.0.set(old.path.clone());
         Ok(())
     }
 
@@ -231,6 +247,7 @@ impl Db {
             db,
             path: path.to_path_buf(),
             cache: RowCache::new(),
+            leftover: Leftover::default(),
         })
     }
 

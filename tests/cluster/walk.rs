@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::rig::{Cluster, address, builder, send_until_accepted};
-use crate::support::{DEADLINE, Relay, Session, Stable, direct, poll_until, word};
+use crate::support::{DEADLINE, Relay, Session, Stable, direct, now_iso, poll_until, word};
 
 const HEAD: &str = "\
 # Three nodes
@@ -38,6 +38,7 @@ async fn the_page_of_clusters_is_what_the_commands_print() {
     leader_dies(&mut page, &mut cluster).await;
     on_purpose(&mut page, &mut cluster).await;
     for_good(&mut page, &mut cluster).await;
+    from_a_backup(&mut page, &mut cluster).await;
     page.check("cluster.md");
 }
 
@@ -47,6 +48,8 @@ fn stable() -> Stable {
     stable.pattern(r"\d+\.\d GiB", "61.0 GiB");
     stable.pattern(r"\d+\.\d ms", "0.4 ms");
     stable.pattern(r"in term \d+", "in term 2");
+    stable.pattern(r"\d+(\.\d+)? [KM]iB", "1.27 MiB");
+    stable.pattern(r"log entry \d+", "log entry 4711");
     stable.lines(row);
     stable
 }
@@ -192,4 +195,42 @@ async fn for_good(page: &mut Session, cluster: &mut Cluster) {
     page.run("ekho cluster promote 4");
     page.text("All of it is in the audit log.");
     page.run("ekho audit events --type node --limit 3");
+}
+
+async fn from_a_backup(page: &mut Session, cluster: &mut Cluster) {
+    page.title("All of it is lost");
+    page.text("Three nodes are no backup: what is deleted is deleted on all of them. A backup is taken from any node while it works; [backup.md](backup.md) says what is in it, what is not, and what it costs to go back to it.");
+    page.run("ekho backup create --output ekho.tar");
+    for node in &mut cluster.nodes {
+        node.kill();
+    }
+    page.text("The machines are gone. On a new one, an empty directory gets `secrets.toml`, which was kept apart, and of the backup it becomes a new cluster of one node, under a new id. Should nodes of the old one come back, they are refused.");
+    let mut new = builder().bare().set_up();
+    name(page, &new, "10.0.0.5:4001", "10.0.0.5:4000");
+    let data_dir = new.data_dir();
+    fs::create_dir(&data_dir).unwrap();
+    for file in ["secrets.toml", "credentials.json"] {
+        fs::copy(cluster.nodes[0].data_dir().join(file), data_dir.join(file)).unwrap();
+    }
+    let data_dir = data_dir.display().to_string();
+    page.replace(&data_dir, "/var/lib/ekho");
+    page.env("EKHO_DATA_DIR", &data_dir);
+    let lost_at = now_iso();
+    page.run(&format!("ekho backup restore ekho.tar --lost-at {lost_at}"));
+    page.show("EKHO_NODE_ADDRESS=10.0.0.5:4001 ekho serve &");
+    new.boot().await;
+    let url = new.url();
+    page.run(&format!("ekho login --url {url} --fleet test --email owner@example.org --password-stdin < password.txt"));
+    page.text("Others join it as the first two did, by a token each.");
+    let mut anew = Cluster { nodes: vec![new] };
+    for (node_address, client) in [
+        ("10.0.0.6:4001", "10.0.0.6:4000"),
+        ("10.0.0.7:4001", "10.0.0.7:4000"),
+    ] {
+        let place = anew.join("voter").await;
+        name(page, &anew.nodes[place], node_address, client);
+    }
+    anew.voters(3).await;
+    page.run("ekho cluster status");
+    page.run("ekho audit events --type relay");
 }

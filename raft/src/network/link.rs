@@ -31,6 +31,8 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// A peer that is silent this long is asked for a sign of life, and given up after as long again.
 pub(super) const PING_INTERVAL: Duration = Duration::from_millis(700);
 pub(super) const PING_TIMEOUT: Duration = Duration::from_millis(1500);
+/// The sign of life comes behind what was sent before it: megabytes, where that is a snapshot.
+pub(super) const BULK_PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 pub(super) const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 pub(super) const FRAME_BYTES: u32 = 256 << 10;
@@ -62,6 +64,8 @@ pub(super) struct Target {
     pub(super) tls: Arc<ClientConfig>,
     /// Who asks, where it is a node.
     pub(super) from: Option<u64>,
+    /// How long it may take to give a sign of life when it is asked for one.
+    pub(super) ping_timeout: Duration,
 }
 
 pub(super) struct Link {
@@ -173,7 +177,7 @@ impl Link {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_frame_size(FRAME_BYTES)
             .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_timeout(self.target.ping_timeout)
             .keep_alive_while_idle(true);
         let (sender, connection) = builder
             .handshake(TokioIo::new(stream))

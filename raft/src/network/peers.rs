@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, stream};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use http::StatusCode;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use parking_lot::Mutex;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 
 use super::book::{Book, Report};
-use super::link::{Body, CallError, Link, Target, whole};
+use super::link::{BULK_PING_TIMEOUT, Body, CallError, Link, PING_TIMEOUT, Target, whole};
 use super::tls::{Identity, any_node, pinned_client};
 use super::wire::Message;
 use super::{
@@ -23,7 +21,7 @@ use super::{
     TransportError, Voted, path,
 };
 use crate::error::ProposeError;
-use crate::snapshot::SnapshotDir;
+use crate::snapshot::{Outgoing, SnapshotDir};
 use crate::types::{NodeId, Peer};
 
 /// Entries may wait for a busy disk at the other end; that the other end is gone, the connection
@@ -33,8 +31,9 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a snapshot, which takes as long as it takes while the connection lives.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
-/// Read from a file at once.
-const CHUNK_BYTES: usize = 256 << 10;
+/// A snapshot is kept so long after it was installed, and the log above it with it: the receiver
+/// goes on from there.
+const KEPT_AFTER: Duration = Duration::from_secs(5);
 
 /// Connections to the other nodes. Clones share them.
 #[derive(Clone)]
@@ -47,9 +46,11 @@ struct Shared {
     links: Mutex<BTreeMap<NodeId, Arc<Links>>>,
 }
 
-/// Two connections: what consensus says must not wait behind a snapshot.
+/// Three connections: what consensus says must not wait behind what it decides on, and nothing
+/// behind a snapshot.
 struct Links {
     consensus: Link,
+    snapshot: Link,
     other: Link,
 }
 
@@ -72,16 +73,18 @@ impl Peers {
         let shared = &self.0;
         let name = shared.identity.name_of(node_id);
         let name = name.map_err(|error| CallError::NotSent(error.to_string()))?;
-        let link = || {
+        let link = |ping_timeout| {
             Link::new(Target {
                 name: name.clone(),
                 tls: shared.identity.client.clone(),
                 from: Some(shared.node_id),
+                ping_timeout,
             })
         };
         let made = Arc::new(Links {
-            consensus: link(),
-            other: link(),
+            consensus: link(PING_TIMEOUT),
+            snapshot: link(BULK_PING_TIMEOUT),
+            other: link(PING_TIMEOUT),
         });
         links.insert(node_id, made.clone());
         Ok(made)
@@ -100,6 +103,7 @@ impl Peers {
         })?;
         let link = match path {
             path::APPEND | path::VOTE | path::PRE_VOTE | path::HAND_OVER => &links.consensus,
+            path::SNAPSHOT_OFFER | path::SNAPSHOT => &links.snapshot,
             _ => &links.other,
         };
         link.call(&address, path, body, ttl).await
@@ -282,7 +286,7 @@ impl ToPeer {
             self.node_id,
             path::SNAPSHOT_OFFER,
             whole(manifest.into()),
-            APPEND_TIMEOUT,
+            SNAPSHOT_TIMEOUT,
         );
         let missing = accepted(offered.await.map_err(transport)?)?;
         let missing: Vec<usize> =
@@ -291,55 +295,30 @@ impl ToPeer {
         let vote = vote.encode().map_err(|error| failed(&error))?;
         head.put_u32_le(u32::try_from(vote.len()).map_err(|error| failed(&error))?);
         head.put_slice(&vote);
-        let body = StreamBody::new(content(head.freeze(), snapshot, &missing)).boxed_unsync();
+        let files = snapshot.clone().outgoing(&missing);
+        let body = StreamBody::new(content(head.freeze(), files)).boxed_unsync();
         let sent = self
             .peers
             .call(self.node_id, path::SNAPSHOT, body, SNAPSHOT_TIMEOUT);
         let answer = accepted(sent.await.map_err(transport)?)?;
+        tokio::spawn(async move {
+            tokio::time::sleep(KEPT_AFTER).await;
+            drop(snapshot);
+        });
         Installed::decode(&answer).map_err(|error| failed(&error))
     }
 }
 
-/// The head, then the files, read as they are sent.
+/// The head, then the files.
 fn content(
     head: Bytes,
-    snapshot: SnapshotDir,
-    places: &[usize],
+    files: Outgoing,
 ) -> impl Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + use<> {
-    struct Rest {
-        /// Keeps the files.
-        _snapshot: SnapshotDir,
-        head: Option<Bytes>,
-        paths: std::vec::IntoIter<std::path::PathBuf>,
-        file: Option<File>,
-    }
-    let paths = snapshot.paths(places).into_iter();
-    let rest = Rest {
-        _snapshot: snapshot,
-        head: Some(head),
-        paths,
-        file: None,
-    };
-    stream::try_unfold(rest, |mut rest| async move {
-        if let Some(head) = rest.head.take() {
-            return Ok(Some((Frame::data(head), rest)));
-        }
-        loop {
-            let Some(file) = rest.file.as_mut() else {
-                let Some(path) = rest.paths.next() else {
-                    return Ok(None);
-                };
-                rest.file = Some(File::open(path).await?);
-                continue;
-            };
-            let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
-            if file.read_buf(&mut chunk).await? == 0 {
-                rest.file = None;
-                continue;
-            }
-            return Ok(Some((Frame::data(chunk.freeze()), rest)));
-        }
-    })
+    let head = stream::iter([Ok(Frame::data(head))]);
+    head.chain(stream::try_unfold(files, |mut files| async move {
+        let chunk = files.next().await?;
+        Ok(chunk.map(|chunk| (Frame::data(chunk), files)))
+    }))
 }
 
 fn transport(error: CallError) -> TransportError {
@@ -385,6 +364,7 @@ pub async fn ask_from_outside(
         name,
         tls,
         from: None,
+        ping_timeout: PING_TIMEOUT,
     });
     match link.call(address, path::ASK, whole(request), ttl).await {
         Ok((StatusCode::OK, answer)) => Ok(answer),

@@ -30,7 +30,7 @@ use super::tls::{Asker, Identity};
 use crate::error::ProposeError;
 use crate::types::NodeId;
 
-/// Connections of nodes at once; each of them makes two.
+/// Connections of nodes at once; each of them makes three.
 const CONNECTIONS_MAX: usize = 1000;
 /// Requests of one connection at once.
 const STREAMS_MAX: u32 = 16 * 1024;

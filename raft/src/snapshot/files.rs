@@ -56,7 +56,7 @@ pub(super) fn link_state(from: &Path, to: &Path) -> Result<(), SnapshotError> {
 
 /// Links table and blob files, which are never changed once written; copies the rest, which a
 /// database may append to.
-fn link_or_copy(source: &Path, target: &Path) -> io::Result<()> {
+pub(super) fn link_or_copy(source: &Path, target: &Path) -> io::Result<()> {
     let immutable = source
         .extension()
         .is_some_and(|kind| kind == "sst" || kind == "blob");

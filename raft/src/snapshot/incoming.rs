@@ -1,22 +1,25 @@
 //! A snapshot on its way here, file by file.
 //!
-//! What was received whole, and has the checksum its manifest names, is kept when the transfer is
-//! cut short: the next offer of the same snapshot asks only for the rest. A file that does not
-//! have its checksum is thrown away and asked for again.
+//! A file that does not have the checksum its manifest names is thrown away and asked for again.
+//! One that does is kept when the transfer is cut short. Whatever snapshot is offered next, by
+//! whichever leader, asks only for the files that are not here: those that arrived before, and
+//! those of this node's own snapshot, are taken over where name, length and checksum are the same.
+//! Leaders write their files each for itself, so between two of them that is hardly ever so; a
+//! newer snapshot of the same leader shares most of its files with the one before.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use super::files::{remove_dir, sync_dir};
+use super::files::{link_or_copy, remove_dir, sync_dir};
 use super::manifest::{Manifest, STATE};
-use super::{Inner, SnapshotDir, SnapshotFile, Snapshots, TEMPORARY};
+use super::{SnapshotDir, SnapshotFile, Snapshots, TEMPORARY};
 use crate::disk::Disk;
 use crate::error::SnapshotError;
 
@@ -26,21 +29,44 @@ const FILES_MAX: usize = 1_000_000;
 const ROOM_BYTES: u64 = 64 << 20;
 
 pub(crate) struct Incoming {
-    dir: PathBuf,
+    dir: Temporary,
     manifest: Manifest,
     held: Vec<bool>,
 }
 
+/// A directory that goes with its owner.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    /// It goes with somebody else.
+    fn give(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty()
+            && let Err(error) = remove_dir(&self.0)
+        {
+            // The next start removes what is left.
+            tracing::warn!(path = %self.0.display(), %error, "part of a snapshot is still there");
+        }
+    }
+}
+
 impl Snapshots {
-    /// Makes ready for the snapshot that `manifest` describes, going on from `before` where that
-    /// is the same one.
+    /// Makes ready for the snapshot that `manifest` describes, with what came `before`.
     pub(crate) fn expect(
         &self,
         manifest: &[u8],
         before: Option<Incoming>,
         disk: &Disk,
     ) -> Result<Incoming, SnapshotError> {
-        let dir = self.dir.join(format!("{TEMPORARY}incoming"));
+        // A name of its own: the one before may still be read, by an installation that goes on
+        // after its leader has gone.
+        let number = self.transfers.fetch_add(1, Ordering::Relaxed);
+        let dir = self.dir.join(format!("{TEMPORARY}incoming-{number}"));
         let refuse = |detail: String| SnapshotError::Damaged {
             dir: dir.clone(),
             detail,
@@ -53,34 +79,51 @@ impl Snapshots {
             return Err(refuse(format!("it has {} files", manifest.files.len())));
         }
         manifest.check_names().map_err(refuse)?;
-        if let Some(before) = before.filter(|before| before.manifest == manifest) {
-            return Ok(before);
+        let before = match before {
+            Some(before) if before.manifest == manifest => return Ok(before),
+            before => before,
+        };
+        let mut incoming = Incoming {
+            held: vec![false; manifest.files.len()],
+            dir: Temporary(dir.clone()),
+            manifest,
+        };
+        let state = dir.join(STATE);
+        fs::create_dir_all(&state).map_err(|error| SnapshotError::io(&state, error))?;
+        if let Some(before) = &before {
+            incoming.take_over(&before.dir.0, before.arrived())?;
         }
-        remove_dir(&dir).map_err(|error| SnapshotError::io(&dir, error))?;
-        let size_bytes: u64 = manifest.files.iter().map(|file| file.size_bytes).sum();
+        if let Some(own) = self.current() {
+            incoming.take_over(own.path(), own.files().iter())?;
+        }
+        let missing = incoming.missing();
+        let missing_bytes: u64 = missing
+            .iter()
+            .map(|place| incoming.manifest.files[*place].size_bytes)
+            .sum();
         if let Some(free_bytes) = disk.free_bytes()
-            && free_bytes < size_bytes.saturating_add(ROOM_BYTES)
+            && free_bytes < missing_bytes.saturating_add(ROOM_BYTES)
         {
             let full = io::Error::from(io::ErrorKind::StorageFull);
             return Err(SnapshotError::io(&dir, full));
         }
-        let state = dir.join(STATE);
-        fs::create_dir_all(&state).map_err(|error| SnapshotError::io(&state, error))?;
         tracing::info!(
-            files = manifest.files.len(),
-            size_bytes,
-            index = manifest.last_log_id().map(|last| last.index),
+            files = incoming.held.len(),
+            missing = missing.len(),
+            missing_bytes,
+            index = incoming.last_index(),
             "a snapshot is on its way here"
         );
-        Ok(Incoming {
-            dir,
-            held: vec![false; manifest.files.len()],
-            manifest,
-        })
+        Ok(incoming)
     }
 }
 
 impl Incoming {
+    /// The index of the last entry that it contains.
+    pub(crate) fn last_index(&self) -> Option<u64> {
+        self.manifest.last_log_id().map(|last| last.index)
+    }
+
     /// The places, in the manifest, of the files that are still to come.
     pub(crate) fn missing(&self) -> Vec<usize> {
         let places = self.held.iter().enumerate();
@@ -89,13 +132,56 @@ impl Incoming {
             .collect()
     }
 
+    /// The files that came.
+    fn arrived(&self) -> impl Iterator<Item = &SnapshotFile> {
+        let files = self.manifest.files.iter().zip(&self.held);
+        files.filter_map(|(file, held)| held.then_some(file))
+    }
+
+    /// Takes what is the same from another snapshot's directory. Every byte is read again: it may
+    /// have lain there for long.
+    fn take_over<'a>(
+        &mut self,
+        from: &Path,
+        files: impl Iterator<Item = &'a SnapshotFile>,
+    ) -> Result<(), SnapshotError> {
+        let there: BTreeMap<&str, &SnapshotFile> =
+            files.map(|file| (file.name.as_str(), file)).collect();
+        for (file, held) in self.manifest.files.iter().zip(&mut self.held) {
+            if *held || there.get(file.name.as_str()) != Some(&file) {
+                continue;
+            }
+            let source = from.join(STATE).join(&file.name);
+            let target = self.dir.0.join(STATE).join(&file.name);
+            match file.is_at(&source) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                // It can come over the network as well.
+                Err(error) => {
+                    tracing::warn!(path = %source.display(), %error, "a file cannot be read");
+                    continue;
+                }
+            }
+            link_or_copy(&source, &target).map_err(|error| SnapshotError::io(&target, error))?;
+            *held = true;
+        }
+        Ok(())
+    }
+
     /// Begins the file at `place`.
     pub(crate) async fn begin(&self, place: usize) -> Result<Arriving, SnapshotError> {
         let Some(file) = self.manifest.files.get(place) else {
-            return Err(damaged(&self.dir, format!("it has no file {place}")));
+            return Err(damaged(&self.dir.0, format!("it has no file {place}")));
         };
-        let path = self.dir.join(STATE).join(&file.name);
-        let open = File::create(&path)
+        let path = self.dir.0.join(STATE).join(&file.name);
+        let created = async {
+            // Not written over: a write of an attempt that was cut short may still be under way.
+            match tokio::fs::remove_file(&path).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => File::create_new(&path).await,
+            }
+        };
+        let open = created
             .await
             .map_err(|error| SnapshotError::io(&path, error))?;
         Ok(Arriving {
@@ -119,13 +205,15 @@ impl Incoming {
             ..
         } = arriving;
         if hasher.finalize() != expected.crc32 {
-            let name = &expected.name;
-            let detail = format!("{name} did not arrive as it was sent");
             tracing::warn!(
-                name,
+                path = %path.display(),
                 "a file of a snapshot came damaged; asking for it again"
             );
-            return Err(damaged(&self.dir, detail));
+            tokio::fs::remove_file(&path)
+                .await
+                .map_err(|error| SnapshotError::io(&path, error))?;
+            let detail = format!("{} did not arrive as it was sent", expected.name);
+            return Err(damaged(&self.dir.0, detail));
         }
         file.sync_all()
             .await
@@ -136,24 +224,18 @@ impl Incoming {
 
     /// The whole snapshot. Its directory goes when nobody holds it any more.
     pub(crate) fn finish(self) -> Result<SnapshotDir, SnapshotError> {
+        let dir = &self.dir.0;
         if let Some(place) = self.held.iter().position(|held| !held) {
-            return Err(damaged(&self.dir, format!("file {place} is missing")));
+            return Err(damaged(dir, format!("file {place} is missing")));
         }
-        self.manifest.save(&self.dir)?;
-        sync_dir(&self.dir.join(STATE))?;
-        sync_dir(&self.dir)?;
-        self.manifest.check_files(&self.dir, false)?;
-        let membership = self
-            .manifest
-            .stored_membership()
-            .map_err(|detail| damaged(&self.dir, detail))?;
-        Ok(SnapshotDir(Arc::new(Inner {
-            path: self.dir,
-            manifest: self.manifest,
-            membership,
-            verified: AtomicBool::new(true),
-            obsolete: AtomicBool::new(true),
-        })))
+        self.manifest.save(dir)?;
+        sync_dir(&dir.join(STATE))?;
+        sync_dir(dir)?;
+        self.manifest.check_files(dir, false)?;
+        let snapshot = SnapshotDir::new(dir, self.manifest, true)?;
+        snapshot.0.obsolete.store(true, Ordering::Release);
+        self.dir.give();
+        Ok(snapshot)
     }
 }
 
@@ -193,25 +275,5 @@ fn damaged(dir: &Path, detail: String) -> SnapshotError {
     SnapshotError::Damaged {
         dir: dir.to_path_buf(),
         detail,
-    }
-}
-
-impl SnapshotDir {
-    /// What describes it to whom it is offered.
-    pub(crate) fn manifest(&self) -> Result<Vec<u8>, SnapshotError> {
-        self.0
-            .manifest
-            .to_json()
-            .map_err(|error| SnapshotError::io(&self.0.path, error))
-    }
-
-    /// The paths of the files at these places of the manifest.
-    pub(crate) fn paths(&self, places: &[usize]) -> Vec<PathBuf> {
-        let files = places
-            .iter()
-            .filter_map(|place| self.0.manifest.files.get(*place));
-        files
-            .map(|file| self.0.path.join(STATE).join(&file.name))
-            .collect()
     }
 }

@@ -51,6 +51,13 @@ struct Members {
     nodes: Vec<(u64, String)>,
 }
 
+impl SnapshotFile {
+    /// Whether the file at `path` is this one, byte for byte.
+    pub(super) fn is_at(&self, path: &Path) -> std::io::Result<bool> {
+        Ok(checksum(path)? == (self.size_bytes, self.crc32))
+    }
+}
+
 impl Manifest {
     /// Lists and checksums the files below `dir/state`. Files of `previous` that are the very
     /// same on disk are not read again: most of a large state does not change between two.

@@ -7,12 +7,13 @@
 mod files;
 mod incoming;
 mod manifest;
+mod outgoing;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ekho_storage::State;
@@ -28,6 +29,7 @@ use crate::types::{LogId, SnapshotMeta, StoredMembership};
 
 pub(crate) use self::incoming::Incoming;
 pub use self::manifest::SnapshotFile;
+pub(crate) use self::outgoing::Outgoing;
 
 const TEMPORARY: &str = "tmp-";
 /// Between two looks at whether a full disk has room.
@@ -51,6 +53,8 @@ struct Inner {
     verified: AtomicBool,
     /// A newer snapshot has taken its place.
     obsolete: AtomicBool,
+    /// Its files are not what they were when it was made.
+    damaged: AtomicBool,
 }
 
 impl SnapshotDir {
@@ -74,6 +78,7 @@ impl SnapshotDir {
             membership,
             verified: AtomicBool::new(verified),
             obsolete: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
         })))
     }
 
@@ -84,6 +89,17 @@ impl SnapshotDir {
             self.0.verified.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Takes note that a file is damaged. The node makes another snapshot then.
+    fn found_damaged(&self, name: &str, detail: &str) {
+        let path = self.state_path().join(name);
+        tracing::error!(path = %path.display(), detail, "a file of a snapshot is damaged");
+        self.0.damaged.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.0.damaged.load(Ordering::Acquire)
     }
 
     /// Where it is.
@@ -139,6 +155,10 @@ pub(crate) struct Snapshots {
     dir: PathBuf,
     cluster_id: String,
     current: Mutex<Option<SnapshotDir>>,
+    /// Those before, of which some may still be read.
+    older: Mutex<Vec<Weak<Inner>>>,
+    /// Transfers that began.
+    transfers: AtomicU64,
 }
 
 impl Snapshots {
@@ -190,6 +210,8 @@ impl Snapshots {
             dir,
             cluster_id: cluster_id.to_string(),
             current: Mutex::new(newest),
+            older: Mutex::default(),
+            transfers: AtomicU64::new(0),
         })
     }
 
@@ -211,7 +233,17 @@ impl Snapshots {
         let old = self.current.lock().replace(snapshot.clone());
         if let Some(old) = old.filter(|old| old.path() != snapshot.path()) {
             old.0.obsolete.store(true, Ordering::Release);
+            let mut older = self.older.lock();
+            older.retain(|one| one.strong_count() > 0);
+            older.push(Arc::downgrade(&old.0));
         }
+    }
+
+    /// Up to where the oldest snapshot reaches that somebody still reads, and will go on from.
+    pub(crate) fn read_index(&self) -> Option<u64> {
+        let older = self.older.lock();
+        let read = older.iter().filter_map(Weak::upgrade);
+        read.filter_map(|one| SnapshotDir(one).last_index()).min()
     }
 
     fn path_of(&self, last: Option<LogId>) -> PathBuf {
@@ -385,6 +417,7 @@ impl Snapshots {
         let previous = self.current();
         if let Some(previous) = previous.as_ref()
             && previous.last_log_id() == position.applied
+            && !previous.is_damaged()
         {
             remove_dir(temporary).map_err(|error| SnapshotError::io(temporary, error))?;
             return Ok(previous.clone());
@@ -398,6 +431,10 @@ impl Snapshots {
                 .as_ref()
                 .map(|previous| (previous.path(), &previous.0.manifest)),
         )?;
+        if previous.is_some_and(|previous| previous.is_damaged()) {
+            // Files that both have are in the state as well. A damaged state is not passed on.
+            manifest.check_files(temporary, true)?;
+        }
         let snapshot = self.publish(temporary, manifest)?;
         let size_bytes: u64 = snapshot.files().iter().map(|file| file.size_bytes).sum();
         tracing::info!(

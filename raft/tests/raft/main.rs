@@ -6,12 +6,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod catch_up;
 mod cluster;
 mod codec;
 mod commit;
 mod common;
 mod damage;
 mod disk_full;
+mod line;
+mod log_lines;
+mod nodes;
 mod openraft_suite;
 mod peers;
 mod rebuild;

@@ -1,118 +1,13 @@
 //! Nodes that talk over the network, with certificates: what separate processes do.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use crate::common::{Counter, clock, config, count, eventually, fill, open_state, propose, stop};
+use crate::common::{Counter, clock, count, eventually, propose};
+use crate::nodes::{Running, SEED, TTL, add_learner, three};
 use bytes::Bytes;
-use ekho_raft::network::{
-    Answers, Asker, Authority, Identity, Listener, OutsideError, Outsider, Peers, ask_from_outside,
-};
-use ekho_raft::{Node, NodeId, Peer, ProposeError};
-use futures::FutureExt;
-use futures::future::BoxFuture;
+use ekho_raft::network::{Authority, Identity, OutsideError, Outsider, ask_from_outside};
+use ekho_raft::{Node, ProposeError};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-
-const SEED: [u8; 32] = [7; 32];
-const TTL: Duration = Duration::from_secs(10);
-
-/// Proposes what it is asked, unless a stranger asks.
-struct Proposes(Node<Counter>);
-
-impl Answers for Proposes {
-    fn answer(&self, from: Asker, request: Bytes) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
-        async move {
-            match from {
-                Asker::Node(_) => self.0.propose(request).await,
-                other => Ok(Bytes::from(format!("{other:?}"))),
-            }
-        }
-        .boxed()
-    }
-}
-
-struct Running {
-    node: Node<Counter>,
-    address: String,
-    end: oneshot::Sender<()>,
-    listening: JoinHandle<()>,
-}
-
-impl Running {
-    async fn start(dir: &Path, node_id: NodeId) -> Running {
-        Running::start_as(dir, node_id, "test-cluster", SEED).await
-    }
-
-    async fn start_as(dir: &Path, node_id: NodeId, cluster: &str, seed: [u8; 32]) -> Running {
-        let dir = dir.join(node_id.to_string());
-        std::fs::create_dir_all(&dir).unwrap();
-        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.address().to_string();
-        let authority = Authority::from_seed(&seed).unwrap();
-        let identity = Identity::node(authority, cluster, node_id, clock()).unwrap();
-        let identity = Arc::new(identity);
-        let mut config = config(&dir);
-        config.cluster_id = cluster.into();
-        config.node_id = node_id;
-        config.bootstrap = node_id == 1;
-        config.address = address.clone();
-        config.timing.hello = Duration::from_millis(100);
-        config.transport = Arc::new(Peers::new(identity.clone(), node_id));
-        let state = open_state(&dir);
-        let node = Node::start(config, state, Counter::default())
-            .await
-            .unwrap();
-        node.answer_with(Arc::new(Proposes(node.clone())));
-        let (end, ended) = oneshot::channel();
-        let listening = tokio::spawn({
-            let node = node.clone();
-            async move { node.listen(&listener, identity, ended.map(|_| ())).await }
-        });
-        Running {
-            node,
-            address,
-            end,
-            listening,
-        }
-    }
-
-    async fn stop(self) {
-        let _ = self.end.send(());
-        self.listening.await.unwrap();
-        stop(self.node).await;
-    }
-}
-
-/// Three voters, of which the first leads.
-async fn three(dir: &Path) -> Vec<Running> {
-    let mut nodes = Vec::new();
-    for node_id in 1..=3 {
-        nodes.push(Running::start(dir, node_id).await);
-    }
-    crate::common::lead(&nodes[0].node).await;
-    for (node_id, running) in (1..).zip(&nodes).skip(1) {
-        add_learner(&nodes[0].node, node_id, &running.address).await;
-    }
-    let voters = BTreeSet::from([1, 2, 3]);
-    nodes[0].node.set_voters(voters).await.unwrap();
-    nodes
-}
-
-/// A change of the membership waits for the one before it.
-async fn add_learner(node: &Node<Counter>, node_id: NodeId, address: &str) {
-    let deadline = std::time::Instant::now() + TTL;
-    let peer = Peer {
-        address: address.into(),
-    };
-    while let Err(error) = node.add_learner(node_id, peer.clone()).await {
-        assert!(std::time::Instant::now() < deadline, "{error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 async fn ask(node: &Node<Counter>, command: &'static str) -> String {
     let answer = node.ask(Bytes::from_static(command.as_bytes()), TTL).await;
@@ -181,41 +76,6 @@ async fn a_node_that_moved_is_found_again() {
     })
     .await;
     nodes.push(moved);
-    for running in nodes {
-        running.stop().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_far_behind_gets_a_snapshot() {
-    let dir = TempDir::new().unwrap();
-    let mut nodes = three(dir.path()).await;
-    nodes.pop().unwrap().stop().await;
-    for seed in 0..20 {
-        propose(&nodes[0].node, fill(seed, 200_000)).await;
-    }
-    nodes[0].node.snapshot().await.unwrap();
-    eventually("the log before the snapshot is gone", || {
-        nodes[0].node.status().purged_index > Some(20)
-    })
-    .await;
-    propose(&nodes[0].node, "after").await;
-    let back = Running::start(dir.path(), 3).await;
-    eventually("the node catches up", || {
-        count(back.node.state(), "after") == 1
-    })
-    .await;
-    assert!(back.node.status().snapshot_index.is_some());
-    assert_eq!(
-        crate::common::dump(back.node.state()),
-        crate::common::dump(nodes[0].node.state())
-    );
-    eventually("nothing of the transfer is left", || {
-        let left = std::fs::read_dir(dir.path().join("3/snapshots")).unwrap();
-        left.count() == 1
-    })
-    .await;
-    nodes.push(back);
     for running in nodes {
         running.stop().await;
     }

@@ -202,11 +202,6 @@ fn a_replaced_state_is_current_at_once_and_old_views_stay_readable() {
     );
     put_everywhere(&state, b"l", b"written after");
     let content = dump(&state.view());
-    state.flush().unwrap();
-    drop((old, state));
-
-    let state = open(&dir);
-    assert_eq!(dump(&state.view()), content, "reopened");
     let generations = || {
         let entries = fs::read_dir(dir.path())
             .unwrap()
@@ -215,11 +210,14 @@ fn a_replaced_state_is_current_at_once_and_old_views_stay_readable() {
             .filter(|entry| entry.file_type().unwrap().is_dir())
             .count()
     };
-    assert_eq!(
-        generations(),
-        1,
-        "the old generation is removed at the next open"
-    );
+    assert_eq!(generations(), 2);
+    drop(old);
+    assert_eq!(generations(), 1, "the old state goes with its last reader");
+    state.flush().unwrap();
+    drop(state);
+
+    let state = open(&dir);
+    assert_eq!(dump(&state.view()), content, "reopened");
 }
 
 /// The moment between moving the new state in and pointing at it.
