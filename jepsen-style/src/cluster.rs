@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::actor::Nodes;
@@ -200,7 +201,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether there is a process that has not ended; how it ended where it did by itself.
+    /// How a node ended that did so by itself. Told once.
     pub fn ended(&mut self, no: usize) -> io::Result<Option<ExitStatus>> {
         let Some(child) = &mut self.nodes[no].child else {
             return Ok(None);
@@ -222,7 +223,11 @@ impl Cluster {
         let child = self.nodes[no].child.as_ref();
         let pid = child.and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
         match pid {
-            Some(pid) => Ok(kill_process(pid, signal)?),
+            Some(pid) => match kill_process(pid, signal) {
+                // It ended a moment ago, which is told by `ended`.
+                Ok(()) | Err(Errno::SRCH) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
             None => Ok(()),
         }
     }
@@ -278,7 +283,9 @@ impl Cluster {
             if self.is_ready(no).await {
                 return Ok(true);
             }
-            if self.ended(no)?.is_some() || !self.runs(no) {
+            // Left for `ended` to tell.
+            let child = self.nodes[no].child.as_mut();
+            if child.map_or(Ok(None), Child::try_wait)?.is_some() || !self.runs(no) {
                 return Ok(false);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
