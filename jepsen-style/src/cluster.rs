@@ -26,9 +26,6 @@ const DIR_PREFIX: &str = "ekho-jepsen-";
 const CLIENT_PATIENCE: Duration = Duration::from_secs(8);
 /// The end of a log that a report shows.
 const SHOWN_LOG_LINES: usize = 12;
-/// Where Debian's package libfaketime has it.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-
 /// Window of the rate limit in these runs.
 pub const RATE_WINDOW_MS: i64 = 10_000;
 /// Messages of an agent in a window; more than those have any use for who are not out to exceed it.
@@ -63,8 +60,9 @@ struct Node {
 impl Cluster {
     /// Network, disks and the first node's setup; nothing runs yet.
     pub fn new(shape: Shape) -> io::Result<Self> {
-        if shape.clocks && !Path::new(FAKETIME).exists() {
-            let missing = format!("{FAKETIME} is missing: install libfaketime, or leave out clock");
+        let faketime = faketime();
+        if shape.clocks && !Path::new(&faketime).exists() {
+            let missing = format!("{faketime} is missing: install libfaketime, or leave out clock");
             return Err(io::Error::other(missing));
         }
         let dir = std::env::temp_dir().join(format!("{DIR_PREFIX}{}", std::process::id()));
@@ -145,7 +143,7 @@ impl Cluster {
         if self.shape.clocks {
             // The monotonic clock goes on evenly, as it does where somebody sets the time.
             command
-                .arg(format!("LD_PRELOAD={FAKETIME}"))
+                .arg(format!("LD_PRELOAD={}", faketime()))
                 .arg("FAKETIME_DONT_FAKE_MONOTONIC=1")
                 .arg("FAKETIME_CACHE_DURATION=1")
                 .arg("NO_FAKE_STAT=1");
@@ -335,6 +333,12 @@ impl Drop for Cluster {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Where Debian's package libfaketime has it.
+fn faketime() -> String {
+    let arch = std::env::consts::ARCH;
+    format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1")
 }
 
 /// Whether a node says that it is ready.
