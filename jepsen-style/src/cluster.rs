@@ -40,6 +40,8 @@ pub struct Shape {
     pub nodes: usize,
     /// Whether clocks will be stepped.
     pub clocks: bool,
+    /// Which promise the nodes break, where they were built so that they can.
+    pub breakage: Option<String>,
 }
 
 /// See the module. Everything ends and is removed when dropped, but for what is kept.
@@ -175,6 +177,9 @@ impl Cluster {
             .env("EKHO_RATE_LIMIT_MAX_MESSAGES", RATE_LIMIT.to_string())
             .env("EKHO_RATE_LIMIT_VIOLATION_THRESHOLD", "1000000")
             .env("EKHO_SESSION_FILE", self.dir.join("session.json"));
+        if let Some(breakage) = &self.shape.breakage {
+            command.env("EKHO_BREAK", breakage);
+        }
         command
     }
 

@@ -10,6 +10,7 @@
 //!   wire
 //! - `history`, `record`, `book`, `check`: what was asked and answered, and whether that keeps the
 //!   promises
+//! - `show`: that the judge finds what is broken on purpose
 //! - `rng`: choices that come back with the same seed
 #![allow(
     clippy::unwrap_used,
@@ -35,6 +36,7 @@ pub mod record;
 pub mod report;
 pub mod rng;
 pub mod run;
+pub mod show;
 pub mod sign;
 pub mod svg;
 pub mod timeline;

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ekho_storage::breakage::{Break, is_broken};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::{Raft, ReadPolicy};
@@ -103,6 +104,9 @@ impl ReadPoints {
 
     /// Waits until `index` is applied.
     pub(crate) async fn reach(&self, index: u64) -> Result<(), ReadError> {
+        if is_broken(Break::StaleRead) {
+            return Ok(());
+        }
         let mut applied = self.applied.index.subscribe();
         applied
             .wait_for(|applied| applied.is_some_and(|applied| applied >= index))
