@@ -7,12 +7,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::actor::Nodes;
+use crate::awake::Stopwatch;
 use crate::net::{Net, is_runner};
 use crate::operator::Credentials;
 use crate::powercut::Mount;
@@ -247,7 +248,7 @@ impl Cluster {
     /// SIGTERM; how it ended, none where it had to be killed.
     pub async fn stop(&mut self, no: usize, limit: Duration) -> io::Result<Option<ExitStatus>> {
         self.signal(no, Signal::TERM)?;
-        let began = Instant::now();
+        let began = Stopwatch::start();
         while self.runs(no) {
             if let Some(status) = self.ended(no)? {
                 return Ok(Some(status));
@@ -281,7 +282,7 @@ impl Cluster {
 
     /// Waits until a node says that it is ready; false where it ends or the time is over.
     pub async fn wait_ready(&mut self, no: usize, limit: Duration) -> io::Result<bool> {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         while began.elapsed() < limit {
             if self.is_ready(no).await {
                 return Ok(true);

@@ -11,7 +11,7 @@
 //! - `history`, `record`, `book`, `check`: what was asked and answered, and whether that keeps the
 //!   promises
 //! - `show`: that the judge finds what is broken on purpose
-//! - `rng`: choices that come back with the same seed
+//! - `awake`: time that counts; `rng`: choices that come back with the same seed
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,6 +19,7 @@
 )]
 
 pub mod actor;
+pub mod awake;
 pub mod book;
 pub mod check;
 pub mod client;

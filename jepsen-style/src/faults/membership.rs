@@ -1,9 +1,10 @@
 //! What an operator changes about the cluster while it is used: who leads, and who is a member.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Faults, RECOVERY, sleep_ms};
+use crate::awake::Stopwatch;
 use crate::cluster_api;
 use crate::record::Done;
 
@@ -38,7 +39,7 @@ impl Faults {
 
     pub(super) async fn remove(&mut self, target: usize) -> io::Result<()> {
         let address = self.cluster.node_address(target);
-        let began = Instant::now();
+        let began = Stopwatch::start();
         loop {
             // Of those that stay: who is removed need not know it.
             if let Some(status) = self.status_from(target + 1).await {
@@ -65,7 +66,7 @@ impl Faults {
 
     pub(super) async fn rejoin(&mut self, target: usize) -> io::Result<()> {
         let other = (target + 1) % self.cluster.size();
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let token = loop {
             match cluster_api::token(&self.cluster, other, &self.operator) {
                 Ok(token) => break token,

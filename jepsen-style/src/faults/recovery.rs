@@ -1,9 +1,9 @@
 //! What has to be true once a fault is over.
 
 use std::io;
-use std::time::Instant;
 
 use super::{Faults, RECOVERY, sleep_ms};
+use crate::awake::Stopwatch;
 
 impl Faults {
     /// Notes who ended without having been ended, and starts them again.
@@ -24,7 +24,7 @@ impl Faults {
     /// Waits until every node is ready and a voter.
     pub async fn recover(&mut self) -> io::Result<()> {
         for no in 0..self.cluster.size() {
-            let began = Instant::now();
+            let began = Stopwatch::start();
             while !self.cluster.wait_ready(no, RECOVERY).await? && began.elapsed() < RECOVERY {
                 // It ended: say so, start it, and wait for it again.
                 self.look_for_the_dead()?;
@@ -46,7 +46,7 @@ impl Faults {
     /// Waits until a member is a voter that has everything.
     pub async fn wait_voter(&mut self, target: usize) -> bool {
         let address = self.cluster.node_address(target);
-        let began = Instant::now();
+        let began = Stopwatch::start();
         while began.elapsed() < RECOVERY {
             let status = self.status().await;
             if status.is_some_and(|status| status.at(&address).is_some_and(|node| node.voter)) {
