@@ -2,7 +2,7 @@
 //! finds anything proves nothing. See "Breaking the product on purpose" in jepsen-style/README.md.
 //!
 //! Only a build with the cargo feature `breakable` reads `EKHO_BREAK`. In every other [`is_broken`]
-//! is constant, and neither the names nor what they do are in the binary.
+//! is constant: no name and no way to choose one is in the binary, and what they do is optimised away.
 
 macro_rules! breaks {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {

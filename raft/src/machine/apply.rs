@@ -108,7 +108,7 @@ impl<M: Machine> Applier<M> {
         for (entry, responder) in items {
             let index = entry.log_id.index;
             if is_broken(Break::PoisonEntry) && index == 400 {
-                return Err(self.stop(index, "it is to be broken"));
+                return Err(self.stop(index, ""));
             }
             let mut outcomes = Outcomes::new();
             match entry.payload {
