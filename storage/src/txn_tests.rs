@@ -52,3 +52,30 @@ fn a_stalled_commit_comes_back_and_may_be_repeated() {
         Some(b"2".to_vec())
     );
 }
+
+/// A few rows in every family are no reason to flush.
+#[test]
+fn small_writes_to_all_families_stay_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StateOptions {
+        write_buffer_bytes: 1 << 20,
+        ..StateOptions::default()
+    };
+    let state = State::open(dir.path(), &options).unwrap();
+    let db = state.begin().db;
+    for round in 0..5u8 {
+        let mut txn = state.begin();
+        for cf in Cf::ALL {
+            txn.put(cf, vec![round], vec![round; 3_000]);
+        }
+        txn.commit().unwrap();
+        for cf in Cf::ALL {
+            let property = |name: &str| {
+                let value = db.db.property_int_value_cf(db.handle(cf), name);
+                value.unwrap().unwrap()
+            };
+            assert_eq!(property("rocksdb.num-immutable-mem-table"), 0, "{round}");
+            assert_eq!(property("rocksdb.total-sst-files-size"), 0, "{round}");
+        }
+    }
+}
