@@ -259,7 +259,10 @@ async fn drain(
     }
     if faults.is_lost() {
         load.abort().await;
-        workload.abort().await;
+        // What is under way has to be noted, or what comes of it seems to come of nothing.
+        if within(DRAIN, workload.stop()).await.is_none() {
+            workload.abort().await;
+        }
         return Ok(false);
     }
     workload.stop().await;
@@ -268,6 +271,10 @@ async fn drain(
     while drained && !all_delivered(&nodes).await {
         drained = began.elapsed() < DRAIN;
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    if !drained {
+        // It may be why.
+        faults.look_for_the_dead().map_err(told("draining"))?;
     }
     let mut receivers = load.stop().await;
     // Everything is acked now; what comes after one more power cut must not be there.

@@ -107,7 +107,7 @@ impl<M: Machine> Applier<M> {
         let mut answers = Vec::with_capacity(items.len());
         for (entry, responder) in items {
             let index = entry.log_id.index;
-            if is_broken(Break::PoisonEntry) && index == 400 {
+            if is_broken(Break::PoisonEntry) && index == 200 {
                 return Err(self.stop(index, ""));
             }
             let mut outcomes = Outcomes::new();
