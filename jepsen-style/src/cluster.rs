@@ -7,11 +7,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::actor::Nodes;
+use crate::awake::Stopwatch;
 use crate::net::{Net, is_runner};
 use crate::operator::Credentials;
 use crate::powercut::Mount;
@@ -25,9 +27,6 @@ const DIR_PREFIX: &str = "ekho-jepsen-";
 const CLIENT_PATIENCE: Duration = Duration::from_secs(8);
 /// The end of a log that a report shows.
 const SHOWN_LOG_LINES: usize = 12;
-/// Where Debian's package libfaketime has it.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-
 /// Window of the rate limit in these runs.
 pub const RATE_WINDOW_MS: i64 = 10_000;
 /// Messages of an agent in a window; more than those have any use for who are not out to exceed it.
@@ -42,6 +41,8 @@ pub struct Shape {
     pub nodes: usize,
     /// Whether clocks will be stepped.
     pub clocks: bool,
+    /// Which promise the nodes break, where they were built so that they can.
+    pub breakage: Option<String>,
 }
 
 /// See the module. Everything ends and is removed when dropped, but for what is kept.
@@ -62,8 +63,9 @@ struct Node {
 impl Cluster {
     /// Network, disks and the first node's setup; nothing runs yet.
     pub fn new(shape: Shape) -> io::Result<Self> {
-        if shape.clocks && !Path::new(FAKETIME).exists() {
-            let missing = format!("{FAKETIME} is missing: install libfaketime, or leave out clock");
+        let faketime = faketime();
+        if shape.clocks && !Path::new(&faketime).exists() {
+            let missing = format!("{faketime} is missing: install libfaketime, or leave out clock");
             return Err(io::Error::other(missing));
         }
         let dir = std::env::temp_dir().join(format!("{DIR_PREFIX}{}", std::process::id()));
@@ -144,7 +146,7 @@ impl Cluster {
         if self.shape.clocks {
             // The monotonic clock goes on evenly, as it does where somebody sets the time.
             command
-                .arg(format!("LD_PRELOAD={FAKETIME}"))
+                .arg(format!("LD_PRELOAD={}", faketime()))
                 .arg("FAKETIME_DONT_FAKE_MONOTONIC=1")
                 .arg("FAKETIME_CACHE_DURATION=1")
                 .arg("NO_FAKE_STAT=1");
@@ -176,6 +178,9 @@ impl Cluster {
             .env("EKHO_RATE_LIMIT_MAX_MESSAGES", RATE_LIMIT.to_string())
             .env("EKHO_RATE_LIMIT_VIOLATION_THRESHOLD", "1000000")
             .env("EKHO_SESSION_FILE", self.dir.join("session.json"));
+        if let Some(breakage) = &self.shape.breakage {
+            command.env("EKHO_BREAK", breakage);
+        }
         command
     }
 
@@ -200,7 +205,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether there is a process that has not ended; how it ended where it did by itself.
+    /// How a node ended that did so by itself. Told once.
     pub fn ended(&mut self, no: usize) -> io::Result<Option<ExitStatus>> {
         let Some(child) = &mut self.nodes[no].child else {
             return Ok(None);
@@ -222,7 +227,11 @@ impl Cluster {
         let child = self.nodes[no].child.as_ref();
         let pid = child.and_then(|child| Pid::from_raw(i32::try_from(child.id()).ok()?));
         match pid {
-            Some(pid) => Ok(kill_process(pid, signal)?),
+            Some(pid) => match kill_process(pid, signal) {
+                // It ended a moment ago, which is told by `ended`.
+                Ok(()) | Err(Errno::SRCH) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
             None => Ok(()),
         }
     }
@@ -239,7 +248,7 @@ impl Cluster {
     /// SIGTERM; how it ended, none where it had to be killed.
     pub async fn stop(&mut self, no: usize, limit: Duration) -> io::Result<Option<ExitStatus>> {
         self.signal(no, Signal::TERM)?;
-        let began = Instant::now();
+        let began = Stopwatch::start();
         while self.runs(no) {
             if let Some(status) = self.ended(no)? {
                 return Ok(Some(status));
@@ -273,12 +282,14 @@ impl Cluster {
 
     /// Waits until a node says that it is ready; false where it ends or the time is over.
     pub async fn wait_ready(&mut self, no: usize, limit: Duration) -> io::Result<bool> {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         while began.elapsed() < limit {
             if self.is_ready(no).await {
                 return Ok(true);
             }
-            if self.ended(no)?.is_some() || !self.runs(no) {
+            // Left for `ended` to tell.
+            let child = self.nodes[no].child.as_mut();
+            if child.map_or(Ok(None), Child::try_wait)?.is_some() || !self.runs(no) {
                 return Ok(false);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -328,6 +339,12 @@ impl Drop for Cluster {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Where Debian's package libfaketime has it.
+fn faketime() -> String {
+    let arch = std::env::consts::ARCH;
+    format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1")
 }
 
 /// Whether a node says that it is ready.

@@ -10,7 +10,8 @@
 //!   wire
 //! - `history`, `record`, `book`, `check`: what was asked and answered, and whether that keeps the
 //!   promises
-//! - `rng`: choices that come back with the same seed
+//! - `show`: that the judge finds what is broken on purpose
+//! - `awake`: time that counts; `rng`: choices that come back with the same seed
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,6 +19,7 @@
 )]
 
 pub mod actor;
+pub mod awake;
 pub mod book;
 pub mod check;
 pub mod client;
@@ -35,6 +37,7 @@ pub mod record;
 pub mod report;
 pub mod rng;
 pub mod run;
+pub mod show;
 pub mod sign;
 pub mod svg;
 pub mod timeline;

@@ -12,6 +12,7 @@ use ekho_jepsen::cluster::Shape;
 use ekho_jepsen::nemesis::{FAULTS, Fault, named};
 use ekho_jepsen::rng::clock_seed;
 use ekho_jepsen::run::{Options, run};
+use ekho_jepsen::show::show_checkers;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs relays, harms them under load, and judges what they answered.
@@ -42,6 +43,12 @@ struct Args {
     /// Keep directories, logs and history, also where every promise was kept
     #[arg(long)]
     keep: bool,
+    /// Which promise to break on purpose; takes a relay with the cargo feature `breakable`
+    #[arg(long = "break", value_name = "NAME")]
+    breakage: Option<String>,
+    /// Break every promise once, and fail where nobody finds it
+    #[arg(long, conflicts_with_all = ["minutes", "nodes", "faults", "breakage"])]
+    show_checkers: bool,
 }
 
 fn main() -> ExitCode {
@@ -81,6 +88,20 @@ fn parse_faults(names: &str) -> Result<Vec<Fault>, String> {
 
 async fn drive(args: Args, faults: Vec<Fault>) -> ExitCode {
     let seed = args.seed.unwrap_or_else(clock_seed);
+    let interrupted = Arc::new(AtomicBool::new(false));
+    end_early(Arc::clone(&interrupted));
+    let binary = match std::path::absolute(&args.binary) {
+        Ok(path) if path.exists() => path,
+        _ => return fail(&format!("{}: no such file", args.binary.display())),
+    };
+    if args.show_checkers {
+        let say = |line: &str| println!("{line}");
+        return match show_checkers(&binary, seed, interrupted, say).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => fail(&error),
+        };
+    }
     let time = Duration::from_secs_f64(args.minutes.max(0.0) * 60.0);
     println!(
         "seed {seed}, {} nodes, {:.0} s, faults: {}",
@@ -88,10 +109,6 @@ async fn drive(args: Args, faults: Vec<Fault>) -> ExitCode {
         time.as_secs_f64(),
         args.faults
     );
-    let binary = match std::path::absolute(&args.binary) {
-        Ok(path) if path.exists() => path,
-        _ => return fail(&format!("{}: no such file", args.binary.display())),
-    };
     let options = Options {
         seed,
         time,
@@ -99,26 +116,12 @@ async fn drive(args: Args, faults: Vec<Fault>) -> ExitCode {
             binary,
             nodes: usize::from(args.nodes),
             clocks: faults.contains(&Fault::Clock),
+            breakage: args.breakage,
         },
         faults,
         keep: args.keep,
         say: |line| println!("{line}"),
     };
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    tokio::spawn(async move {
-        // The first ends the faults early; everything is healed, drained and judged all the same.
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    _ = tokio::signal::ctrl_c() => {}
-                    _ = terminate.recv() => {}
-                }
-            }
-            Err(_) => drop(tokio::signal::ctrl_c().await),
-        }
-        flag.store(true, Ordering::Relaxed);
-    });
     let outcomes = match run(options, interrupted).await {
         Ok(outcomes) => outcomes,
         Err(error) => return fail(&error),
@@ -143,4 +146,20 @@ async fn drive(args: Args, faults: Vec<Fault>) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// The first signal ends the faults early; everything is healed, drained and judged all the same.
+fn end_early(flag: Arc<AtomicBool>) {
+    tokio::spawn(async move {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(_) => drop(tokio::signal::ctrl_c().await),
+        }
+        flag.store(true, Ordering::Relaxed);
+    });
 }

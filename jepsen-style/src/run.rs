@@ -5,9 +5,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::actor::{Actor, Address, Copies, Nodes};
+use crate::awake::{Stopwatch, stood_still, within};
 use crate::book::Book;
 use crate::check::{
     Allowed, End, Violation, judge, judge_approvals, judge_gates, judge_rates, judge_registers,
@@ -97,7 +98,7 @@ pub async fn run(options: Options, interrupted: Arc<AtomicBool>) -> Result<Outco
     let observer = tokio::spawn(observer);
     let mut faults = Faults::new(cluster, operator.at(0), timeline.clone());
 
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let mut nemesis = Nemesis::new(schedule, nodes.addresses.len(), &options.faults);
     let is_over = || began.elapsed() >= options.time || interrupted.load(Ordering::Relaxed);
     while !is_over() && !faults.is_lost() {
@@ -118,9 +119,13 @@ pub async fn run(options: Options, interrupted: Arc<AtomicBool>) -> Result<Outco
     let Faults {
         cluster,
         violations: mut found,
-        notes,
+        mut notes,
         ..
     } = faults;
+    let still = stood_still();
+    if !still.is_zero() {
+        notes.push(format!("everything stood still for {still:?}, not counted"));
+    }
     found.extend(strange.into_iter().map(|detail| Violation {
         rule: "strange answer",
         detail,
@@ -179,7 +184,7 @@ async fn form(cluster: &mut Cluster) -> Result<Operator, String> {
         let join = Some((first.as_str(), token.as_str()));
         cluster.start(no, join).map_err(told("starting a node"))?;
         wait_ready(cluster, no).await?;
-        let (address, began) = (cluster.node_address(no), Instant::now());
+        let (address, began) = (cluster.node_address(no), Stopwatch::start());
         loop {
             operator.turn_to(0);
             let status = cluster_api::status(&mut operator).await;
@@ -254,17 +259,22 @@ async fn drain(
     }
     if faults.is_lost() {
         load.abort().await;
-        workload.abort().await;
+        // What is under way has to be noted, or what comes of it seems to come of nothing.
+        if within(DRAIN, workload.stop()).await.is_none() {
+            workload.abort().await;
+        }
         return Ok(false);
     }
     workload.stop().await;
-    let mut drained = tokio::time::timeout(DRAIN, load.stop_senders())
-        .await
-        .is_ok();
-    let (nodes, began) = (faults.cluster.addresses(), Instant::now());
-    while drained && !(workload.is_drained() && all_delivered(&nodes).await) {
+    let mut drained = within(DRAIN, load.stop_senders()).await.is_some();
+    let (nodes, began) = (faults.cluster.addresses(), Stopwatch::start());
+    while drained && !all_delivered(&nodes).await {
         drained = began.elapsed() < DRAIN;
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    if !drained {
+        // It may be why.
+        faults.look_for_the_dead().map_err(told("draining"))?;
     }
     let mut receivers = load.stop().await;
     // Everything is acked now; what comes after one more power cut must not be there.
@@ -286,7 +296,7 @@ async fn drain(
     faults.recover().await.map_err(told("recovery"))?;
     load.book.restarted();
     for receiver in &mut receivers {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         while !matches!(receiver.poll(100, 0, Copies::One).await, Outcome::Handed(_)) {
             if began.elapsed() > DRAIN {
                 return Ok(false);
@@ -294,11 +304,12 @@ async fn drain(
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    let replayed = tokio::time::timeout(DRAIN, load.replay_everything()).await;
-    Ok(drained && replayed.is_ok())
+    let replayed = within(DRAIN, load.replay_everything()).await;
+    Ok(drained && replayed.is_some())
 }
 
-/// Whether every node says that no delivery is open.
+/// Whether every node says that no delivery is open. Recipients note what they get before they ack it,
+/// so what nobody noted by then is lost.
 async fn all_delivered(nodes: &Nodes) -> bool {
     for address in &nodes.addresses {
         let exchange = Line::get(*address, nodes.patience, "/metrics").await;

@@ -121,6 +121,15 @@ impl<M: Machine> Node<M> {
         self.inner.reads.index().await
     }
 
+    /// The same, from this node as the leader of `term`: it still led after this was asked.
+    pub async fn read_index_as_leader(&self, term: u64) -> Result<u64, ReadError> {
+        let index = self.inner.reads.index_as_leader(term).await?;
+        index.ok_or_else(|| ReadError::NoLeader {
+            leader: None,
+            retry_after_ms: self.inner.config.timing.retry_after_ms(),
+        })
+    }
+
     /// Waits until `index`, from [`Node::read_index`] of any node, is applied here.
     pub async fn reach(&self, index: u64) -> Result<(), ReadError> {
         self.inner.reads.reach(index).await

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ekho_storage::breakage::{Break, is_broken};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::{Raft, ReadPolicy};
@@ -25,8 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Taken into one question.
 const ROUND_MAX: usize = 4096;
 
-/// Up to where a read must have applied.
-type Answer = Result<u64, ReadError>;
+/// What a read needs, and who says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ReadPoint {
+    /// Up to where it must have applied.
+    index: u64,
+    /// The term in which this node led when it said so; none where another node said it.
+    led_in: Option<u64>,
+}
+
+type Answer = Result<ReadPoint, ReadError>;
 
 /// Where readers ask.
 pub(crate) struct ReadPoints {
@@ -73,7 +82,18 @@ impl ReadPoints {
     }
 
     /// Up to where a read that begins now must have applied, on whichever node it is made.
-    pub(crate) async fn index(&self) -> Answer {
+    pub(crate) async fn index(&self) -> Result<u64, ReadError> {
+        self.ask().await.map(|point| point.index)
+    }
+
+    /// The same, from this node as the leader of `term`, which it still was after this was asked;
+    /// none where it is not.
+    pub(crate) async fn index_as_leader(&self, term: u64) -> Result<Option<u64>, ReadError> {
+        let point = self.ask().await?;
+        Ok((point.led_in == Some(term)).then_some(point.index))
+    }
+
+    async fn ask(&self) -> Answer {
         let (reply, answer) = oneshot::channel();
         self.questions
             .send(reply)
@@ -84,6 +104,9 @@ impl ReadPoints {
 
     /// Waits until `index` is applied.
     pub(crate) async fn reach(&self, index: u64) -> Result<(), ReadError> {
+        if is_broken(Break::StaleRead) {
+            return Ok(());
+        }
         let mut applied = self.applied.index.subscribe();
         applied
             .wait_for(|applied| applied.is_some_and(|applied| applied >= index))
@@ -118,9 +141,13 @@ impl Asker {
         match leader {
             Some(leader) if leader != self.node_id => {
                 let index = self.transport.read_index(leader, &peer).await;
-                index.map_err(|error| {
+                let index = index.map_err(|error| {
                     tracing::debug!(leader, %error, "the leader gave no read point");
                     self.no_leader(Some(leader))
+                })?;
+                Ok(ReadPoint {
+                    index,
+                    led_in: None,
                 })
             }
             _ => self.ask_here().await,
@@ -143,7 +170,11 @@ impl Asker {
             metrics.membership_config.nodes().count() == 1
         };
         let answered = answered.filter(|_| alone);
-        Ok(needed(answered, read_point))
+        // openraft names an entry of this leadership: its first one, or one that followed it.
+        Ok(ReadPoint {
+            index: needed(answered, read_point),
+            led_in: Some(read_point.leader_id.term),
+        })
     }
 
     fn refusal(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
+use ekho_storage::breakage::{Break, is_broken};
 use rustix::process::{getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), CliError> {
         }
     };
     match stop {
+        Stop::Signal(name) if is_broken(Break::FailStop) => Err(CliError::Fatal(name.into())),
         Stop::Signal(_) => Ok(()),
         Stop::Fatal(why) => Err(CliError::Fatal(why)),
     }

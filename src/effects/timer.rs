@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ekho_raft::Leadership;
 use ekho_storage::tables::{due, system};
+use tokio::sync::watch;
 
 use crate::clock::now_ms;
 use crate::machine::command::Command;
@@ -22,16 +24,16 @@ pub async fn run(service: Arc<Service>) {
     let mut leadership = service.node.leadership();
     loop {
         let leads = leadership.wait_for(|leadership| leadership.is_self);
-        let began_ms = tokio::select! {
+        let began = tokio::select! {
             began = leads => match began {
-                Ok(leadership) => leadership.began_ms,
+                Ok(leadership) => leadership.clone(),
                 Err(_) => return,
             },
             () = service.stopping.cancelled() => return,
         };
-        match begin(&service, began_ms).await {
+        match begin(&service, &began).await {
             Ok(()) => {
-                lead(&service, &mut leadership).await;
+                lead(&service, began.term, &mut leadership).await;
                 service.guard.leadership_ended();
             }
             Err(error) => {
@@ -45,28 +47,26 @@ pub async fn run(service: Arc<Service>) {
     }
 }
 
-async fn begin(service: &Service, began_ms: u64) -> Result<(), ServiceError> {
+async fn begin(service: &Service, began: &Leadership) -> Result<(), ServiceError> {
     service.propose(&Command::LeadershipBegan).await?;
     service.pass_on_license().await?;
     // An earlier leader's clock may have been ahead of ours: by what it stamped, which is in the
     // state, and by what it last said of it.
     let stamped_ms = system::get(&service.view())?.now_ms;
     let told_ms = service.node.latest_clock_ms();
-    service
-        .guard
-        .leadership_began(began_ms.max(stamped_ms).max(told_ms));
+    let floor_ms = began.began_ms.max(stamped_ms).max(told_ms);
+    service.guard.leadership_began(began.term, floor_ms);
     Ok(())
 }
 
-async fn lead(
-    service: &Service,
-    leadership: &mut tokio::sync::watch::Receiver<ekho_raft::Leadership>,
-) {
+/// Until this leadership is over. Another one of this node may follow unseen in between.
+async fn lead(service: &Service, term: u64, leadership: &mut watch::Receiver<Leadership>) {
+    let is_over = |now: &Leadership| !now.is_self || now.term != term;
     let mut looks = 0;
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            _ = leadership.wait_for(|leadership| !leadership.is_self) => return,
+            _ = leadership.wait_for(is_over) => return,
             () = service.stopping.cancelled() => return,
         }
         looks += 1;

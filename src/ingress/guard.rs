@@ -28,9 +28,8 @@ pub struct NonceGuard {
 
 #[derive(Default)]
 struct Inner {
-    /// Timestamps up to this one are from before this leadership, or could be. None until this
-    /// node leads: it cannot vouch for anything.
-    floor_ms: Option<TimeMs>,
+    /// None until this node leads: it cannot vouch for anything.
+    leads: Option<Leads>,
     used: HashSet<Entry>,
     /// Nonces on their way through the log.
     in_flight: HashSet<Entry>,
@@ -39,11 +38,23 @@ struct Inner {
     order: VecDeque<(TimeMs, Entry)>,
 }
 
+/// The leadership for which nonces are remembered.
+#[derive(Clone, Copy)]
+struct Leads {
+    term: u64,
+    /// Timestamps up to this one are from before this leadership, or could be.
+    floor_ms: TimeMs,
+}
+
 /// What the guard says of a read's nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// New, and remembered from now on.
-    Accepted,
+    Accepted {
+        /// Counts only if this node still leads in this term once the nonce is remembered: where
+        /// another leads already, that one may have accepted it before.
+        term: u64,
+    },
     /// Used before.
     Replayed,
     /// From before this leadership: it may have been used then.
@@ -57,16 +68,18 @@ pub enum Verdict {
 impl NonceGuard {
     /// A leadership began: what was remembered before does not count, and timestamps from
     /// before are refused.
-    pub fn leadership_began(&self, began_ms: TimeMs) {
+    pub fn leadership_began(&self, term: u64, began_ms: TimeMs) {
         let mut inner = self.inner.lock();
-        inner.floor_ms = inner.floor_ms.max(Some(began_ms + MARGIN_MS));
+        let before_ms = inner.leads.map_or(0, |leads| leads.floor_ms);
+        let floor_ms = before_ms.max(began_ms + MARGIN_MS);
+        inner.leads = Some(Leads { term, floor_ms });
         inner.used.clear();
         inner.order.clear();
     }
 
     /// This node no longer leads: it cannot vouch for anything.
     pub fn leadership_ended(&self) {
-        self.inner.lock().floor_ms = None;
+        self.inner.lock().leads = None;
     }
 
     /// Takes a read's nonce. `keep_ms` is how long it must be remembered: twice the skew.
@@ -81,7 +94,7 @@ impl NonceGuard {
     ) -> Verdict {
         let mut inner = self.inner.lock();
         inner.forget(now_ms, keep_ms);
-        let Some(floor_ms) = inner.floor_ms else {
+        let Some(Leads { term, floor_ms }) = inner.leads else {
             return Verdict::NotLeading;
         };
         let entry: Entry = (fleet, agent, nonce.into());
@@ -96,12 +109,12 @@ impl NonceGuard {
         }
         inner.order.push_back((now_ms, entry.clone()));
         inner.used.insert(entry);
-        Verdict::Accepted
+        Verdict::Accepted { term }
     }
 
     /// Whether this node leads, so that reads can be answered.
     pub fn is_leading(&self) -> bool {
-        self.inner.lock().floor_ms.is_some()
+        self.inner.lock().leads.is_some()
     }
 
     /// Takes a nonce that goes through the log, until the log has decided; none when it was used
@@ -178,6 +191,7 @@ mod tests {
     use super::*;
 
     const KEEP_MS: u64 = 600_000;
+    const ACCEPTED: Verdict = Verdict::Accepted { term: 1 };
 
     fn leading() -> NonceGuard {
         let guard = NonceGuard::default();
@@ -185,25 +199,19 @@ mod tests {
             guard.take(1, 1, "n", 10_000, 10_000, KEEP_MS),
             Verdict::NotLeading
         );
-        guard.leadership_began(1_000);
+        guard.leadership_began(1, 1_000);
         guard
     }
 
     #[test]
     fn a_nonce_is_taken_once_per_agent() {
         let guard = leading();
-        assert_eq!(
-            guard.take(1, 1, "n", 10_000, 10_000, KEEP_MS),
-            Verdict::Accepted
-        );
+        assert_eq!(guard.take(1, 1, "n", 10_000, 10_000, KEEP_MS), ACCEPTED);
         assert_eq!(
             guard.take(1, 1, "n", 10_000, 10_001, KEEP_MS),
             Verdict::Replayed
         );
-        assert_eq!(
-            guard.take(1, 2, "n", 10_000, 10_001, KEEP_MS),
-            Verdict::Accepted
-        );
+        assert_eq!(guard.take(1, 2, "n", 10_000, 10_001, KEEP_MS), ACCEPTED);
         assert!(guard.begin(1, 1, "n", 10_000).is_none());
         assert!(guard.begin(1, 1, "m", 10_000).is_some());
     }
@@ -219,7 +227,7 @@ mod tests {
         assert_eq!(read("n"), Verdict::Replayed);
         decided.decided();
         // From here on the state answers for it, not the guard.
-        assert_eq!(read("n"), Verdict::Accepted);
+        assert_eq!(read("n"), ACCEPTED);
         drop(guard.begin(1, 1, "given up", 10_000));
         assert_eq!(read("given up"), Verdict::Replayed);
     }
@@ -227,12 +235,9 @@ mod tests {
     #[test]
     fn a_new_leadership_refuses_what_the_old_one_may_have_taken() {
         let guard = leading();
-        assert_eq!(
-            guard.take(1, 1, "n", 10_000, 10_000, KEEP_MS),
-            Verdict::Accepted
-        );
+        assert_eq!(guard.take(1, 1, "n", 10_000, 10_000, KEEP_MS), ACCEPTED);
         // The old leader may have taken timestamps up to its clock plus the margin.
-        guard.leadership_began(10_000);
+        guard.leadership_began(2, 10_000);
         for timestamp in [9_000, 10_000, 10_000 + MARGIN_MS] {
             assert_eq!(
                 guard.take(1, 1, "n", timestamp, 10_100, KEEP_MS),
@@ -241,7 +246,7 @@ mod tests {
         }
         assert_eq!(
             guard.take(1, 1, "n", 10_501, 10_501, KEEP_MS),
-            Verdict::Accepted
+            Verdict::Accepted { term: 2 }
         );
     }
 
@@ -250,7 +255,7 @@ mod tests {
         let guard = leading();
         assert_eq!(
             guard.take(1, 1, "n", 10_000 + MARGIN_MS, 10_000, KEEP_MS),
-            Verdict::Accepted
+            ACCEPTED
         );
         assert_eq!(
             guard.take(1, 1, "m", 10_001 + MARGIN_MS, 10_000, KEEP_MS),
@@ -261,13 +266,10 @@ mod tests {
     #[test]
     fn nonces_are_forgotten_when_they_cannot_come_back() {
         let guard = leading();
-        assert_eq!(
-            guard.take(1, 1, "n", 10_000, 10_000, KEEP_MS),
-            Verdict::Accepted
-        );
+        assert_eq!(guard.take(1, 1, "n", 10_000, 10_000, KEEP_MS), ACCEPTED);
         assert_eq!(
             guard.take(1, 1, "m", 10_000 + KEEP_MS, 10_000 + KEEP_MS, KEEP_MS),
-            Verdict::Accepted
+            ACCEPTED
         );
         assert!(guard.begin(1, 1, "n", 10_000).is_some());
     }
@@ -277,8 +279,8 @@ mod tests {
         let guard = leading();
         let take =
             |nonce, now_ms, keep_ms| guard.take(1, 1, nonce, 10_000 + MARGIN_MS, now_ms, keep_ms);
-        assert_eq!(take("n", 10_000, 1_000), Verdict::Accepted);
-        assert_eq!(take("m", 11_500, KEEP_MS), Verdict::Accepted);
+        assert_eq!(take("n", 10_000, 1_000), ACCEPTED);
+        assert_eq!(take("m", 11_500, KEEP_MS), ACCEPTED);
         assert_eq!(take("n", 11_500, KEEP_MS), Verdict::Replayed);
     }
 }

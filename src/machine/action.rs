@@ -1,6 +1,7 @@
 //! Actions an agent proposes, and what operators and the agent make of them.
 
 use ekho_storage::StorageError;
+use ekho_storage::breakage::{Break, is_broken};
 use ekho_storage::tables::FleetNo;
 use ekho_storage::tables::agent::Agent;
 use ekho_storage::tables::approval::{self, Approval, ApprovalStatus};
@@ -216,7 +217,10 @@ pub(crate) fn decide(
     let Some(mut approval) = approval::get(apply.txn, fleet, uuid)? else {
         return Ok(Outcome::Refused(Refusal::NotFound));
     };
-    if approval.status != ApprovalStatus::Pending {
+    if is_broken(Break::DecideTwice) && approval.status != ApprovalStatus::Pending {
+        return Ok(Outcome::Decided(approval.status));
+    }
+    if approval.status != ApprovalStatus::Pending || is_broken(Break::DecideNever) {
         let why = format!("the approval is {}", approval.status.as_str());
         return Ok(Outcome::Refused(Refusal::Conflict(why)));
     }

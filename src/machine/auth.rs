@@ -3,6 +3,7 @@
 //! The ingress node has checked the signature. What it cannot decide alone is decided here, in
 //! the order of the log: that the credential still holds and that the nonce is new.
 
+use ekho_storage::breakage::{Break, is_broken};
 use ekho_storage::tables::TimeMs;
 use ekho_storage::tables::agent::{self, Agent};
 use ekho_storage::tables::fleet;
@@ -50,7 +51,8 @@ pub(crate) fn accept(
     // A request can come back while its timestamp is acceptable: at most twice the skew after it
     // was accepted, when its sender's clock was ahead.
     let since_ms = now.saturating_sub(apply.system.nonce_memory_ms(skew_ms));
-    if nonces::used(apply.txn, auth.fleet, auth.agent, nonce, since_ms, now)? {
+    let used = nonces::used(apply.txn, auth.fleet, auth.agent, nonce, since_ms, now)?;
+    if used && !is_broken(Break::AcceptNonceTwice) {
         return Ok(Err(Refusal::ReplayedNonce));
     }
     nonces::put(apply.txn, auth.fleet, auth.agent, nonce, now);

@@ -4,6 +4,7 @@
 //! inbox's head, the one due entry, and the counters.
 
 use ekho_storage::StorageError;
+use ekho_storage::breakage::{Break, is_broken};
 use ekho_storage::tables::approval::{self, ApprovalStatus};
 use ekho_storage::tables::counter::Counter;
 use ekho_storage::tables::dead_letter::{self, DeadLetter};
@@ -131,7 +132,9 @@ impl Slot {
     pub fn hand_out(&mut self, apply: &mut Apply<'_>) -> Result<(), StorageError> {
         let now = apply.now();
         self.delivery.state = DeliveryState::Delivered;
-        self.delivery.attempts += 1;
+        if self.delivery.attempts == 0 || !is_broken(Break::ForgetAttempts) {
+            self.delivery.attempts += 1;
+        }
         self.delivery.delivered_ms = Some(now);
         let timeout_ms = now + apply.settings.delivery_timeout_ms;
         self.set_due(apply, timeout_ms.min(self.delivery.deadline_ms));

@@ -1,6 +1,7 @@
 //! The recipient's side: poll, ack, nack, lease; and the sender taking a message back.
 
 use ekho_storage::StorageError;
+use ekho_storage::breakage::{Break, is_broken};
 use ekho_storage::tables::agent::Agent;
 use ekho_storage::tables::delivery::{self, DeliveryState};
 
@@ -65,6 +66,9 @@ pub(crate) fn poll(
             break;
         }
     }
+    if is_broken(Break::Reorder) {
+        messages.reverse();
+    }
     let mut queue = delivery::queue(apply.txn, fleet, no)?;
     queue.ready = queue.ready.saturating_sub(messages.len() as u64);
     queue.head = passed_over.unwrap_or(next);
@@ -110,9 +114,15 @@ pub(crate) fn ack(
             && !slot.delivery.state.ended()
             && slot.delivery.attempts > 0
         {
-            slot.ack(apply)?;
+            let is_dropped = is_broken(Break::RedeliverAcked) && slot.delivery.attempts == 1;
+            if !is_dropped || !message.is_multiple_of(8) {
+                slot.ack(apply)?;
+            }
             updated += 1;
         }
+    }
+    if is_broken(Break::MiscountAcks) {
+        updated += 1;
     }
     Ok(Outcome::Updated(updated))
 }

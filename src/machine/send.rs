@@ -1,6 +1,7 @@
 //! Accepting messages: who may send what to whom, and what is written when they may.
 
 use ekho_storage::StorageError;
+use ekho_storage::breakage::{Break, is_broken};
 use ekho_storage::tables::agent::{self, Agent, AutoHold};
 use ekho_storage::tables::approval::{Approval, ApprovalStatus, Risk};
 use ekho_storage::tables::counter::Counter;
@@ -48,7 +49,9 @@ fn send_one(
     new: NewMessage,
 ) -> Result<Result<Sent, Refusal>, StorageError> {
     let now = apply.now();
-    if let Some(held) = HeldStatus::of(apply.status(sender)?) {
+    if let Some(held) = HeldStatus::of(apply.status(sender)?)
+        && !is_broken(Break::SkipPolicyInApply)
+    {
         return Ok(Err(Refusal::Held(held)));
     }
     if let Some(result) = repeated(apply, Author::Agent(sender), &new)? {
@@ -70,6 +73,11 @@ fn send_one(
         Ok(recipients) => recipients,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    if is_broken(Break::SkipPolicyInApply) {
+        use_up(apply, sender, &rate);
+        let permitted = Permitted::all(recipients);
+        return accept(apply, Author::Agent(sender), new, permitted).map(Ok);
+    }
     let permitted = match policy::permitted(apply, sender, &new, recipients)? {
         Ok(permitted) => permitted,
         Err(refusal) => return Ok(Err(refusal)),
@@ -83,11 +91,18 @@ fn send_one(
         return Ok(Err(refusal));
     }
     use_up(apply, sender, &rate);
-    accept(apply, Author::Agent(sender), new, permitted).map(Ok)
+    let accepted = accept(apply, Author::Agent(sender), new, permitted)?;
+    if is_broken(Break::RefuseAccepted) && accepted.message.is_multiple_of(8) {
+        return Ok(Err(Refusal::Held(HeldStatus::Paused)));
+    }
+    Ok(Ok(accepted))
 }
 
 /// Counts one message in the sender's window.
 fn use_up(apply: &mut Apply<'_>, sender: &Agent, rate: &RateState) {
+    if is_broken(Break::UncountedRate) {
+        return;
+    }
     let now = apply.now();
     let window_ms = apply.settings.rate_window_ms.max(1);
     let used = rate.limit - rate.remaining + 1;
@@ -172,6 +187,9 @@ fn repeated(
     let Some((key, hash)) = &new.idempotency else {
         return Ok(None);
     };
+    if is_broken(Break::ForgetKeys) {
+        return Ok(None);
+    }
     let done = idempotency::get(apply.txn, author.fleet(), author.no(), key)?;
     Ok(done.map(|done| match done.request_hash == *hash {
         true => Ok(Sent {
@@ -188,9 +206,17 @@ fn repeated(
 fn accept(
     apply: &mut Apply<'_>,
     author: Author<'_>,
-    new: NewMessage,
+    mut new: NewMessage,
     permitted: Permitted,
 ) -> Result<Sent, StorageError> {
+    if is_broken(Break::Rename) && new.body.len() > 1_000 {
+        new.correlation_id.push('0');
+    }
+    if is_broken(Break::Reserialize)
+        && let Ok(body) = serde_json::from_slice::<serde_json::Value>(&new.body)
+    {
+        new.body = body.to_string().into_bytes();
+    }
     let recipients = permitted.recipients;
     let must_wait = new.requires_approval || permitted.approval_for.is_some();
     let mut tags = new.tags;
@@ -376,6 +402,9 @@ fn recipients(
 /// The agent that receives in this one's place: itself, or whom an operator's hold names. One
 /// hop only, so that redirects cannot circle.
 fn redirected(apply: &Apply<'_>, agent: &Agent) -> Result<AgentNo, StorageError> {
+    if is_broken(Break::Misroute) && agent.no == 2 {
+        return Ok(3);
+    }
     let Some(target) = agent.hold.as_ref().and_then(|hold| hold.redirect_to) else {
         return Ok(agent.no);
     };

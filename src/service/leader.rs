@@ -266,10 +266,13 @@ impl Service {
                     nonce: Some(nonce.to_string()),
                     timestamp_ms,
                 };
-                let vouched = self.vouch_here(auth, nonce).await?;
+                let (vouched, led_in) = self.vouch_here(auth, nonce).await?;
                 // After the guard, so that an accepted nonce is one of a leader that still led. By
                 // now the nonce is used up: whoever asks the same again would be told so.
-                let index = self.node.read_index().await;
+                let index = match led_in {
+                    Some(term) => self.node.read_index_as_leader(term).await,
+                    None => self.node.read_index().await,
+                };
                 let index = index.map_err(|_| ProposeError::OutcomeUnknown)?;
                 let vouched = bincode::encode_to_vec(&vouched, CONFIG).map_err(unreadable)?;
                 Ok(framed(index, &vouched))
@@ -290,42 +293,49 @@ impl Service {
         }
     }
 
-    async fn vouch_here(&self, auth: Auth, nonce: &str) -> Result<Vouched, ProposeError> {
+    /// What this node says of a nonce, and the term in which it has to lead still for that to
+    /// count; none where it counts in any case.
+    async fn vouch_here(
+        &self,
+        auth: Auth,
+        nonce: &str,
+    ) -> Result<(Vouched, Option<u64>), ProposeError> {
+        let refused = |refusal| Ok((Vouched::Refused(refusal), None));
         let (fleet, agent, timestamp_ms) = (auth.fleet, auth.agent, auth.timestamp_ms);
         let now = now_ms();
         let view = self.view();
         let skew_ms = settings::get(&view).map_err(unreadable)?.timestamp_skew_ms;
         let system = system::get(&view).map_err(unreadable)?;
         if timestamp_ms <= system.timestamp_floor_ms {
-            return Ok(Vouched::Refused(Refusal::TimestampSkew));
+            return refused(Refusal::TimestampSkew);
         }
         // What the node that was asked knows of the agent may be a moment old.
         if may_sign(&view, &auth, now).map_err(unreadable)?.is_none() {
-            return Ok(Vouched::Refused(Refusal::InvalidCredentials));
+            return refused(Refusal::InvalidCredentials);
         }
         let keep_ms = system.nonce_memory_ms(skew_ms);
         let verdict = self
             .guard
             .take(fleet, agent, nonce, timestamp_ms, now, keep_ms);
-        match verdict {
-            Verdict::Accepted => {}
-            Verdict::Replayed => return Ok(Vouched::Refused(Refusal::ReplayedNonce)),
-            Verdict::BeforeLeadership => return Ok(Vouched::BeforeLeadership),
+        let term = match verdict {
+            Verdict::Accepted { term } => term,
+            Verdict::Replayed => return refused(Refusal::ReplayedNonce),
+            Verdict::BeforeLeadership => return Ok((Vouched::BeforeLeadership, None)),
             Verdict::NotLeading => {
                 return Err(ProposeError::NoLeader {
                     leader: None,
                     retry_after_ms: 1000,
                 });
             }
-            Verdict::NeedsLog => return self.record_nonce(auth, nonce).await,
-        }
+            Verdict::NeedsLog => return Ok((self.record_nonce(auth, nonce).await?, None)),
+        };
         // A write may have used it. Looked up after the guard, which knows of writes under way:
         // one that is no longer under way is in the state.
         let since_ms = now.saturating_sub(keep_ms);
         let used = nonces::used(&self.view(), fleet, agent, nonce, since_ms, now_ms());
         match used.map_err(unreadable)? {
-            true => Ok(Vouched::Refused(Refusal::ReplayedNonce)),
-            false => Ok(Vouched::Accepted),
+            true => refused(Refusal::ReplayedNonce),
+            false => Ok((Vouched::Accepted, Some(term))),
         }
     }
 

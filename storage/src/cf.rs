@@ -7,6 +7,8 @@ use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, 
 
 use crate::tables::derived::{self, Floors};
 
+/// Steps in which the write buffer of a family grows.
+const ARENA_BLOCKS: usize = 64;
 /// Size of one part of an index or filter.
 const METADATA_BLOCK_BYTES: usize = 16 << 10;
 
@@ -93,6 +95,10 @@ impl Cf {
         table.set_format_version(6);
         let mut options = Options::default();
         options.set_write_buffer_size(write_buffer_bytes);
+        // What a family takes with its first row counts whole against the budget of all. Were it
+        // much, a few rows in each while a flush goes on would be reason enough for the next one:
+        // a node whose disk was slow for a moment did nothing but flush tiny files from then on.
+        options.set_arena_block_size(write_buffer_bytes / ARENA_BLOCKS);
         options.set_max_write_buffer_number(3);
         options.set_compression_type(DBCompressionType::Lz4);
         options.set_level_compaction_dynamic_level_bytes(true);

@@ -15,6 +15,7 @@ mod read;
 mod state;
 mod txn;
 
+pub mod breakage;
 pub mod tables;
 
 pub use cf::Cf;

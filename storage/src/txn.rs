@@ -206,3 +206,7 @@ impl From<Key> for Vec<u8> {
         key.into_bytes()
     }
 }
+
+#[cfg(test)]
+#[path = "txn_tests.rs"]
+mod tests;

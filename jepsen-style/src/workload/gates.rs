@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{Scene, message, pause, record};
 use crate::operator::Operator;
-use crate::record::{Done, GateAct, Records};
+use crate::record::{Done, GateAct};
 use crate::rng::Rng;
 use crate::sign::{Agent, Request};
 
@@ -130,12 +130,4 @@ async fn send(scene: Arc<Scene>, subject: usize, agent: Agent, to: String, mut r
 /// The number in the correlation id of a message through a gate.
 pub(super) fn number(correlation: &str) -> Option<u64> {
     correlation.strip_prefix("g-")?.parse().ok()
-}
-
-/// Numbers of messages that a gate let pass, as their senders know.
-pub(super) fn accepted(records: &Records) -> impl Iterator<Item = u64> {
-    records.gates.iter().filter_map(|record| match record.act {
-        GateAct::Send(no) if record.done == Done::Yes => Some(no),
-        _ => None,
-    })
 }

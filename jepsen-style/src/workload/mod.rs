@@ -100,13 +100,6 @@ impl Workload {
         let strange = std::mem::take(&mut *self.scene.strange.lock());
         (records, strange)
     }
-
-    /// Whether everything that was accepted at a gate came out behind it.
-    pub fn is_drained(&self) -> bool {
-        let records = self.scene.records.lock();
-        let passed: HashSet<u64> = records.passed.iter().copied().collect();
-        gates::accepted(&records).all(|no| passed.contains(&no))
-    }
 }
 
 async fn finish(tasks: &mut JoinSet<()>) {

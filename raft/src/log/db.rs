@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ekho_storage::breakage::{Break, is_broken};
 use parking_lot::RwLock;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
@@ -96,7 +97,7 @@ impl LogDb {
         fill(&mut changes).map_err(WriteError::Codec)?;
         let size_bytes = changes.batch.size_in_bytes();
         let mut options = WriteOptions::default();
-        options.set_sync(true);
+        options.set_sync(!is_broken(Break::LoseUnsynced) || size_bytes.is_multiple_of(8));
         db.write_opt(changes.batch, &options)
             .map_err(WriteError::Database)?;
         Ok(size_bytes)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
+use ekho_storage::breakage::{Break, is_broken};
 use ekho_storage::{Cf, Read, State, StorageError, Txn};
 use openraft::EntryPayload;
 use openraft::storage::ApplyResponder;
@@ -106,6 +107,9 @@ impl<M: Machine> Applier<M> {
         let mut answers = Vec::with_capacity(items.len());
         for (entry, responder) in items {
             let index = entry.log_id.index;
+            if is_broken(Break::PoisonEntry) && index == 200 {
+                return Err(self.stop(index, ""));
+            }
             let mut outcomes = Outcomes::new();
             match entry.payload {
                 EntryPayload::Blank => {}

@@ -6,7 +6,7 @@ use crate::common::{Counter, clock, count, eventually, propose};
 use crate::nodes::{Running, SEED, TTL, add_learner, three};
 use bytes::Bytes;
 use ekho_raft::network::{Authority, Identity, OutsideError, Outsider, ask_from_outside};
-use ekho_raft::{Node, ProposeError};
+use ekho_raft::{Node, ProposeError, ReadError};
 use tempfile::TempDir;
 
 async fn ask(node: &Node<Counter>, command: &'static str) -> String {
@@ -25,6 +25,41 @@ async fn any_node_takes_writes_and_reads_what_others_wrote() {
             assert_eq!(count(reader.node.state(), "one"), at as u64 + 1);
         }
     }
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+/// A leader that was paused and wakes up under another one must not vouch for what it alone remembers:
+/// that the other one gives it a read point proves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_leader_of_that_term_speaks_for_it() {
+    let dir = TempDir::new().unwrap();
+    let nodes = three(dir.path()).await;
+    let (first, second) = (&nodes[0].node, &nodes[1].node);
+    let term = first.leadership().borrow().term;
+    let index = first.read_index_as_leader(term).await.unwrap();
+    assert_eq!(first.read_index().await.unwrap(), index);
+    for term in [term - 1, term + 1] {
+        let refused = first.read_index_as_leader(term).await;
+        assert!(
+            matches!(refused, Err(ReadError::NoLeader { .. })),
+            "{refused:?}"
+        );
+    }
+
+    first.hand_over(2).await.unwrap();
+    crate::common::lead(second).await;
+    eventually("the old leader knows", || {
+        first.leadership().borrow().leader == Some(2)
+    })
+    .await;
+    first.read_index().await.unwrap();
+    let refused = first.read_index_as_leader(term).await;
+    assert!(
+        matches!(refused, Err(ReadError::NoLeader { .. })),
+        "{refused:?}"
+    );
     for running in nodes {
         running.stop().await;
     }
