@@ -14,7 +14,7 @@ use crate::node::{Inner, Node};
 use crate::types::{NodeId, Peer};
 
 /// Between two attempts at the same leader.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 impl<M: Machine> Node<M> {
     /// Names who answers what nodes are asked, until the node stops; see [`Node::ask`].

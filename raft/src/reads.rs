@@ -5,7 +5,7 @@
 //! time there is one question in flight and one group waiting.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ekho_storage::breakage::{Break, is_broken};
 use openraft::async_runtime::WatchReceiver;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::NodeConfig;
 use crate::error::ReadError;
+use crate::leader::PAUSE;
 use crate::machine::{Applied, StateMachine};
 use crate::network::Transport;
 use crate::types::{LogId, NodeId, TypeConfig};
@@ -51,6 +52,9 @@ pub(crate) struct Asker {
     applied: Arc<Applied>,
     transport: Arc<dyn Transport>,
     retry_after_ms: u64,
+    patience: Duration,
+    /// Since when there has been no leader, as far as anybody asked.
+    missed_since: Option<Instant>,
 }
 
 impl ReadPoints {
@@ -67,6 +71,8 @@ impl ReadPoints {
             applied: applied.clone(),
             transport: config.transport.clone(),
             retry_after_ms: config.timing.retry_after_ms(),
+            patience: config.timing.patience,
+            missed_since: None,
         };
         let points = ReadPoints {
             questions: sender,
@@ -121,11 +127,28 @@ impl Asker {
     pub(crate) async fn run(mut self) {
         let mut waiting = Vec::new();
         while self.questions.recv_many(&mut waiting, ROUND_MAX).await > 0 {
-            let answer = self.ask().await;
+            let answer = self.ask_patiently().await;
             for reply in waiting.drain(..) {
                 // The reader may have gone away.
                 let _ = reply.send(answer.clone());
             }
+        }
+    }
+
+    /// Waits a little for a leader to be elected. Where there has been none for longer, readers
+    /// hear so at once.
+    async fn ask_patiently(&mut self) -> Answer {
+        loop {
+            let answer = self.ask().await;
+            if !matches!(answer, Err(ReadError::NoLeader { .. })) {
+                self.missed_since = None;
+                return answer;
+            }
+            let since = *self.missed_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= self.patience {
+                return answer;
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

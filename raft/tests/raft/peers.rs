@@ -66,6 +66,32 @@ async fn only_the_leader_of_that_term_speaks_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reads_wait_for_the_next_leader() {
+    const ROUNDS: usize = 6;
+    const READS: usize = 200;
+    let dir = TempDir::new().unwrap();
+    let nodes = three(dir.path()).await;
+    let reader = &nodes[2].node;
+    for round in 0..ROUNDS {
+        let (from, to) = (round % 2, (round + 1) % 2);
+        let reads = async {
+            for _ in 0..READS {
+                reader.read_point().await?;
+            }
+            Ok::<(), ReadError>(())
+        };
+        let moved = nodes[from].node.hand_over(to as u64 + 1);
+        let (moved, read) = tokio::join!(moved, reads);
+        moved.unwrap();
+        read.unwrap();
+        crate::common::lead(&nodes[to].node).await;
+    }
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_is_found_and_nothing_is_done_twice() {
     let dir = TempDir::new().unwrap();
     let mut nodes = three(dir.path()).await;
