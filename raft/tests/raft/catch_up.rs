@@ -93,7 +93,7 @@ async fn a_node_far_behind_gets_a_snapshot() {
     let dir = TempDir::new().unwrap();
     let mut nodes = two_of_three(dir.path()).await;
     // What a kill in the middle of a transfer leaves.
-    let left = dir.path().join("3/snapshots/tmp-incoming-0/state");
+    let left = dir.path().join("3/snapshots/tmp-incoming-7/state");
     fs::create_dir_all(&left).unwrap();
     fs::write(left.join("000001.sst"), "half of it").unwrap();
     let back = Running::start(dir.path(), 3).await;
