@@ -22,6 +22,8 @@ const { values: options } = parseArgs({
   },
 });
 const messages = Number(options.messages);
+const payload_bytes = Number(options["payload-bytes"]);
+const payload = ["--payload-bytes", options["payload-bytes"]];
 const cluster = new Cluster("catch-up", Number(process.env.BENCH_PORT ?? 4390), "info");
 const [first, second, away] = cluster.nodes;
 const agents = join(cluster.work, "agents.json");
@@ -49,7 +51,7 @@ function bench(...args) {
 }
 
 const load = (...args) =>
-  bench("-c", options.connections, "--payload-bytes", options["payload-bytes"], "--warmup-seconds", "0", ...args);
+  bench("-c", options.connections, ...payload, "--warmup-seconds", "0", ...args);
 
 function memory(node) {
   const status = readFileSync(`/proc/${node.process.pid}/status`, "utf8");
@@ -85,11 +87,15 @@ async function main() {
   const receiver = { before: memory(away).now };
   await stop(away);
   say(`  node 3 is away; ${messages} messages`);
-  const half = String(Math.floor(messages / 2));
-  const batches = ["--batch", "50", "-c", "8", "--payload-bytes", options["payload-bytes"]];
-  await bench("--messages", half, ...batches).result;
+  const half = Math.floor(messages / 2);
+  const batch = Math.max(1, Math.min(50, Math.floor(200_000 / payload_bytes)));
+  const pass = async () => {
+    const sent = await bench("--messages", String(half), "--batch", String(batch), "-c", "8", ...payload).result;
+    if (sent.succeeded < half) throw new Error(`only ${sent.succeeded} of ${half} were accepted`);
+  };
+  await pass();
   await bench("--mode", "receive", "-c", "16").result;
-  await bench("--messages", half, ...batches).result;
+  await pass();
   const { leader } = await cluster.status(first);
   const leading = cluster.nodes[leader - 1];
   if (leading.log === away.log) throw new Error("node 3 leads and is away");
@@ -108,12 +114,14 @@ async function main() {
   const during = load("--duration-seconds", "3600");
   await wait(1000);
   say("  node 3 comes back");
+  const missed = (await cluster.status(first)).nodes[leader - 1].log_index;
   const began = Date.now();
   cluster.start(away);
+  // All that it missed, and what came since but for a few entries.
   const caughtUp = async () => {
-    const status = await cluster.status(first);
-    const node = status.nodes[2];
-    return node.health === "ok" && node.role === "follower" ? status : undefined;
+    const node = (await cluster.status(first)).nodes[2];
+    const good = node.health === "ok" && node.role === "follower";
+    return good && node.applied_index >= missed && node.lag_entries < 20 ? true : undefined;
   };
   await until("node 3 has caught up", 1800, caughtUp, 100);
   const seconds = (Date.now() - began) / 1000;
