@@ -177,7 +177,7 @@ impl Incoming {
         let created = async {
             // Not written over: a write of an attempt that was cut short may still be under way.
             match tokio::fs::remove_file(&path).await {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => File::create_new(&path).await,
             }
         };
