@@ -26,7 +26,6 @@ use crate::clock::now_ms;
 use crate::config::{Cluster, Config};
 use crate::identity::{self, Identity as NodeIdentity, IdentityError, is_node};
 use crate::ingress::seal::{SealError, Sealer};
-use crate::machine::FEATURE_LEVEL;
 use crate::secrets::{self, SecretsError};
 use crate::service::cluster::join::{JoinRequest, Joined, Outside, Token, Told};
 
@@ -114,7 +113,7 @@ pub async fn become_member(config: &Config) -> Result<Became, JoinError> {
                 address: address.clone(),
                 part: cluster.part.as_str().into(),
                 release: env!("CARGO_PKG_VERSION").into(),
-                feature_level: FEATURE_LEVEL,
+                feature_level: cluster.feature_level,
             })
         },
     };

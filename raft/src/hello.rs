@@ -116,6 +116,7 @@ impl Inner {
             disk_full: self.disk.is_full(),
             is_draining: self.is_draining.load(Ordering::Relaxed),
             clock_ms: (self.config.clock)(),
+            backlog: *self.backlog.lock(),
         }
     }
 }

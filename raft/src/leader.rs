@@ -11,6 +11,7 @@ use crate::error::ProposeError;
 use crate::machine::Machine;
 use crate::network::{Answers, Asker, Identity, Listener, PeerStatus, Report, Served};
 use crate::node::{Inner, Node};
+use crate::status::Backlog;
 use crate::types::{NodeId, Peer};
 
 /// Between two attempts at the same leader.
@@ -143,6 +144,11 @@ impl<M: Machine> Node<M> {
     /// Tells other nodes that this one is about to stop, or is not after all.
     pub fn set_draining(&self, is_draining: bool) {
         self.inner.is_draining.store(is_draining, Ordering::Relaxed);
+    }
+
+    /// Tells other nodes what waits at this one.
+    pub fn set_backlog(&self, backlog: Backlog) {
+        *self.inner.backlog.lock() = Some(backlog);
     }
 }
 

@@ -38,5 +38,5 @@ pub use machine::{ApplyError, Machine, Stamp};
 pub use node::Node;
 pub use rebuild::{Holdings, inspect, rebuild};
 pub use snapshot::SnapshotDir;
-pub use status::{Leadership, Member, NodeStatus, Role};
+pub use status::{Backlog, Leadership, Member, NodeStatus, Role};
 pub use types::{NodeId, Peer};

@@ -21,7 +21,7 @@ use crate::network::Answers;
 use crate::proposer::Queue;
 use crate::reads::ReadPoints;
 use crate::snapshot::{Incoming, Snapshots};
-use crate::status::{Leadership, Member, NodeStatus, Role};
+use crate::status::{Backlog, Leadership, Member, NodeStatus, Role};
 use crate::types::TypeConfig;
 
 use ekho_storage::State;
@@ -62,6 +62,8 @@ pub(crate) struct Inner {
     /// Who answers what the program above is asked.
     pub(crate) answers: Mutex<Option<Arc<dyn Answers>>>,
     pub(crate) is_draining: AtomicBool,
+    /// What the program above says of itself to other nodes.
+    pub(crate) backlog: Mutex<Option<Backlog>>,
     pub(crate) parts: Mutex<Option<Parts>>,
 }
 

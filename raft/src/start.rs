@@ -122,6 +122,7 @@ pub(crate) async fn start<M: Machine>(
         incoming: tokio::sync::Mutex::new(None),
         answers: Mutex::new(None),
         is_draining: AtomicBool::new(false),
+        backlog: Default::default(),
         parts: Mutex::new(Some(parts)),
     });
     let maintenance = tokio::spawn(maintenance::run(Arc::downgrade(&inner)));

@@ -59,6 +59,15 @@ pub struct Member {
     pub voter: bool,
 }
 
+/// What waits at a node that is cut off, until it can reach a leader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// How many.
+    pub entries: u64,
+    /// Since when the oldest of them waits, by the node's clock.
+    pub oldest_ms: Option<u64>,
+}
+
 /// A snapshot of a node's position. Indexes are of the log; none where there is nothing yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeStatus {

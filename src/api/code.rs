@@ -122,6 +122,8 @@ codes! {
         "the OpenID provider does not answer, or not as it must; the relay's log says more",
     SERVICE_UNAVAILABLE "disk_full" DiskFull
         "nothing was done, the disk is full: wait `Retry-After` seconds and try again",
+    SERVICE_UNAVAILABLE "edge_outbox_full" EdgeOutboxFull
+        "nothing was done, the edge node is cut off and stores no more: wait `Retry-After` seconds and try again",
     SERVICE_UNAVAILABLE "stopping" Stopping
         "nothing was done, the node is stopping: try again, at another node where there is one",
     SERVICE_UNAVAILABLE "too_many_connections" TooManyConnections

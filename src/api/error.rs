@@ -194,8 +194,13 @@ impl From<ServiceError> for ApiError {
             )
             .retry_after(retry_after_ms.div_ceil(1000).min(FLOOR_RETRY_SECONDS)),
             ServiceError::NotSignedIn => new(Code::NotSignedIn, "sign in first"),
-            ServiceError::NoLeader { retry_after_ms } => {
+            ServiceError::NoLeader { retry_after_ms }
+            | ServiceError::NotAnswered { retry_after_ms } => {
                 new(Code::NoLeader, "no leader").retry_after(retry_after_ms.div_ceil(1000))
+            }
+            error @ ServiceError::FeatureLevel { .. } => new(Code::Conflict, &error.to_string()),
+            ServiceError::OutboxFull => {
+                new(Code::EdgeOutboxFull, "the outbox of this edge node is full").retry_after(5)
             }
             ServiceError::OutcomeUnknown => new(
                 Code::OutcomeUnknown,
@@ -249,4 +254,34 @@ impl From<OidcError> for ApiError {
 pub fn too_large(limit_bytes: usize) -> ApiError {
     let text = format!("the request is larger than {limit_bytes} bytes");
     ApiError::new(Code::PayloadTooLarge, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is refused long after it was stored is told under the code it would have had at once.
+    #[test]
+    fn a_control_says_the_code_that_an_answer_would() {
+        let text = || "x".to_string();
+        for refusal in [
+            Refusal::InvalidCredentials,
+            Refusal::ReplayedNonce,
+            Refusal::Held(HeldStatus::Paused),
+            Refusal::Held(HeldStatus::Quarantined),
+            Refusal::UnknownRecipient,
+            Refusal::RoomConversation,
+            Refusal::TooManyRecipients { limit: 1 },
+            Refusal::IdempotencyConflict,
+            Refusal::PolicyDenied(text()),
+            Refusal::KeyRevoked,
+            Refusal::ExtensionBlocked {
+                extension: text(),
+                reason: text(),
+            },
+        ] {
+            let (told, _) = refusal.of_message();
+            assert_eq!(ApiError::from(refusal).code.as_str(), told);
+        }
+    }
 }

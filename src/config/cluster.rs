@@ -5,7 +5,10 @@ use zeroize::Zeroizing;
 use super::entry::Source;
 use super::loader::Loader;
 use super::node::node;
+use super::seeds;
+use crate::machine::FEATURE_LEVEL;
 use crate::service::cluster::join::check_address;
+use ekho_storage::OutboxLimits;
 use ekho_storage::tables::cluster::{NODES_MAX, Part};
 
 /// What a node is told of its cluster.
@@ -23,6 +26,10 @@ pub struct Cluster {
     pub peers: Vec<String>,
     /// What it wants to be, where no token says it.
     pub part: Part,
+    /// How much may wait in its outbox, where it is an edge.
+    pub outbox: OutboxLimits,
+    /// The newest feature level it takes part in.
+    pub feature_level: u32,
 }
 
 pub(super) fn load(loader: &mut Loader) -> Cluster {
@@ -63,9 +70,32 @@ pub(super) fn load(loader: &mut Loader) -> Cluster {
     let peers = loader.value(spec, Vec::new(), addresses, |all| all.join(","));
     let spec = node(
         "EKHO_NODE_PART",
-        "what the node becomes where no token says it: voter or learner",
+        "what the node becomes where no token says it: voter, learner or edge",
     );
     let part = loader.value(spec, Part::Voter, part, |part| part.as_str().into());
+    let mut size = |variable, default, range, about| {
+        seeds::number(loader, node(variable, about), default, range)
+    };
+    let outbox = OutboxLimits {
+        entries: size(
+            "EKHO_EDGE_OUTBOX_ENTRIES",
+            10_000,
+            1..=100_000,
+            "sends that may wait at an edge node while it is cut off",
+        ) as usize,
+        bytes: size(
+            "EKHO_EDGE_OUTBOX_BYTES",
+            64 << 20,
+            1 << 16..=1 << 34,
+            "bytes of the sends that may wait at an edge node while it is cut off",
+        ) as usize,
+    };
+    let feature_level = size(
+        "EKHO_FEATURE_LEVEL_MAX",
+        u64::from(FEATURE_LEVEL),
+        1..=u64::from(FEATURE_LEVEL),
+        "newest feature level this node takes part in; a lower one keeps the way back open",
+    ) as u32;
     let cluster = Cluster {
         address,
         listen,
@@ -73,6 +103,8 @@ pub(super) fn load(loader: &mut Loader) -> Cluster {
         token,
         peers,
         part,
+        outbox,
+        feature_level,
     };
     if let Err(problem) = cluster.check() {
         loader.problems.push(problem.into());
@@ -122,5 +154,5 @@ fn part(text: &str) -> Result<Part, String> {
     Part::JOINABLE
         .into_iter()
         .find(|part| part.as_str() == text)
-        .ok_or_else(|| "voter or learner is allowed".into())
+        .ok_or_else(|| "voter, learner or edge is allowed".into())
 }

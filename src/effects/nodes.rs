@@ -115,7 +115,7 @@ fn step(wanted: &Cluster, status: &ClusterStatus) -> Option<Step> {
                 voters.insert(node_id);
                 return Some(Step::Vote(voters));
             }
-            (Part::Learner | Part::Removed, true) if voters.len() > 1 => {
+            (Part::Learner | Part::Edge | Part::Removed, true) if voters.len() > 1 => {
                 if status.leader == Some(node_id) {
                     return Some(Step::HandOver);
                 }
@@ -189,6 +189,7 @@ mod tests {
             is_draining: false,
             round_trip: None,
             failure: None,
+            backlog: None,
         }
     }
 

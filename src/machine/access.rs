@@ -107,7 +107,9 @@ impl OperatorRequest {
             | OperatorRequest::Send(_)
             | OperatorRequest::Cancel { .. }
             | OperatorRequest::Redirect { .. } => Need::Scope(Scope::Messages),
-            OperatorRequest::PutPolicy { .. }
+            // What may happen to the fleet's own messages.
+            OperatorRequest::ChangeFleetSettings(_)
+            | OperatorRequest::PutPolicy { .. }
             | OperatorRequest::DeletePolicy { .. }
             | OperatorRequest::ImportPolicies { .. }
             | OperatorRequest::RollBackPolicy { .. } => Need::Scope(Scope::Policies),

@@ -159,6 +159,10 @@ pub(crate) fn set_part(
     if before == part {
         return Ok(Outcome::Done);
     }
+    if (before == Part::Edge || part == Part::Edge) && part != Part::Removed {
+        let why = "what an edge node is does not change: remove it, and join it anew".into();
+        return Ok(Outcome::Refused(Refusal::Conflict(why)));
+    }
     if part != Part::Voter && last_voter(&cluster, node_id) {
         let why = "it is the only node that votes".into();
         return Ok(Outcome::Refused(Refusal::Conflict(why)));

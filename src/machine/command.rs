@@ -10,6 +10,7 @@ use bytes::Bytes;
 use ekho_storage::tables::agent::HoldKind;
 use ekho_storage::tables::approval::Risk;
 use ekho_storage::tables::cluster::Part;
+use ekho_storage::tables::edge::FleetSettings;
 use ekho_storage::tables::hook::HookDraft;
 use ekho_storage::tables::license::License;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
@@ -100,6 +101,60 @@ pub enum Command {
     },
     /// This is the beginning of a new cluster, made of what one node held.
     Rebuilt(Rebuilt),
+    /// Sends that an edge node accepted while it was cut off, in the order it accepted them.
+    EdgeSend(EdgeSend),
+}
+
+impl Command {
+    /// The feature level from which on it may be proposed.
+    pub fn feature_level(&self) -> u32 {
+        let is_newer = match self {
+            Command::EdgeSend(_) => true,
+            Command::Join(join) => join.part == Part::Edge,
+            Command::Operator { request, .. } => match request {
+                OperatorRequest::ChangeFleetSettings(_) => true,
+                OperatorRequest::CreateJoinToken(new) => new.part == Part::Edge,
+                OperatorRequest::SetNodePart { part, .. } => *part == Part::Edge,
+                _ => false,
+            },
+            _ => false,
+        };
+        1 + u32::from(is_newer)
+    }
+}
+
+/// Sends of one fleet that wait in the outbox of an edge node.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct EdgeSend {
+    /// The node.
+    pub node_id: u64,
+    /// Its outbox.
+    pub outbox: u128,
+    /// The fleet.
+    pub fleet: FleetNo,
+    /// In the order of their numbers.
+    pub entries: Vec<EdgeEntry>,
+}
+
+/// A send that waits in an outbox.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct EdgeEntry {
+    /// Its number there.
+    pub seq: u64,
+    /// Who sends.
+    pub agent: AgentNo,
+    /// The credential the signature was checked with.
+    pub credential: u32,
+    /// The nonce that was signed.
+    pub nonce: String,
+    /// The time that was signed.
+    pub timestamp_ms: TimeMs,
+    /// When it was accepted, by the node's clock.
+    pub stored_ms: TimeMs,
+    /// For how long it has waited, by the node's clock.
+    pub waited_ms: u64,
+    /// What is sent; it has an idempotency key.
+    pub message: NewMessage,
 }
 
 /// A new cluster made of what one node held.
@@ -774,6 +829,8 @@ pub enum OperatorRequest {
         /// What it is called; empty for nothing.
         label: String,
     },
+    /// Change the settings that the fleet has of its own.
+    ChangeFleetSettings(FleetSettings),
 }
 
 /// Encodes a value of the log, version byte first.

@@ -21,6 +21,7 @@ mod cluster;
 mod conversation;
 mod dead_letter;
 mod delivery;
+pub mod edge;
 mod fleet;
 mod inbox;
 mod license;
@@ -55,7 +56,7 @@ pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
 
 /// The feature level that this release understands. A command that older releases do not know is
 /// proposed only once the replicated level, which every node understands, has come that far.
-pub const FEATURE_LEVEL: u32 = 1;
+pub const FEATURE_LEVEL: u32 = 2;
 
 /// What follows a batch: collected in apply, run after the batch is committed.
 #[derive(Default)]
@@ -183,6 +184,7 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::Join(join) => cluster::join(apply, join),
         Command::RaiseFeatureLevel { level } => cluster::raise_level(apply, level),
         Command::DeleteSession { token_hash } => session::sign_out(apply, token_hash),
+        Command::EdgeSend(sends) => edge::send(apply, sends),
         Command::Rebuilt(rebuilt) => rebuilt::begin(apply, &rebuilt),
         Command::ConfigureLicense { license } => license::configure(apply, license.map(|one| *one)),
         Command::Operator {

@@ -14,6 +14,7 @@ use super::apply::Apply;
 use super::cluster;
 use super::command::{Bootstrap, OperatorRequest};
 use super::dead_letter;
+use super::edge;
 use super::fleet;
 use super::hook;
 use super::keys;
@@ -263,6 +264,7 @@ pub(crate) fn order(
         } => totp::disable(apply, &by, &current_hash, second.as_ref()),
         OperatorRequest::ResetTotp { operator_id } => totp::reset(apply, &by, &operator_id),
         OperatorRequest::TakeBackup { label } => rebuilt::backup_taken(apply, &by, label),
+        OperatorRequest::ChangeFleetSettings(after) => edge::change_settings(apply, &by, after),
     }
 }
 

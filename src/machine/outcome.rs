@@ -93,6 +93,23 @@ pub enum Outcome {
         /// Its number.
         node_id: u64,
     },
+    /// Sends of an edge node were considered one by one, in the order given.
+    EdgeSent {
+        /// What came of each.
+        results: Vec<EdgeResult>,
+    },
+}
+
+/// What came of a send that an edge node forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum EdgeResult {
+    /// It is accepted, or refused and its sender told; it is over.
+    Decided,
+    /// Nothing was decided.
+    Later {
+        /// When to forward it again.
+        retry_after_ms: u64,
+    },
 }
 
 /// How many policies an import changed, and how.
@@ -232,6 +249,40 @@ pub enum Refusal {
     TotpRequired,
     /// Somebody else vouches for them, but they are no operator here.
     NoOperator,
+}
+
+impl Refusal {
+    /// Why a message was refused, for its sender: the code that the API answers, and a sentence.
+    pub fn of_message(&self) -> (&'static str, String) {
+        let plain = |code, text: &str| (code, text.to_string());
+        match self {
+            Refusal::InvalidCredentials => plain("invalid_credentials", "the credential is over"),
+            Refusal::ReplayedNonce => plain("replayed_nonce", "the request was accepted before"),
+            Refusal::Held(HeldStatus::Paused) => plain("agent_paused", "agent is paused"),
+            Refusal::Held(HeldStatus::Quarantined) => {
+                plain("agent_quarantined", "agent is quarantined")
+            }
+            Refusal::UnknownRecipient => plain("unknown_recipient", "unknown recipient"),
+            Refusal::RoomConversation => {
+                plain("room_conversation", "the conversation id is a room's")
+            }
+            Refusal::TooManyRecipients { limit } => (
+                "too_many_recipients",
+                format!("a message reaches at most {limit} agents"),
+            ),
+            Refusal::IdempotencyConflict => plain(
+                "idempotency_conflict",
+                "the idempotency key was used for another request",
+            ),
+            Refusal::PolicyDenied(name) => ("policy_denied", format!("blocked by policy {name:?}")),
+            Refusal::KeyRevoked => plain("key_revoked", "the key was revoked, for good"),
+            Refusal::ExtensionBlocked { extension, reason } => (
+                "blocked_by_extension",
+                format!("blocked by extension {extension}: {reason}"),
+            ),
+            other => ("conflict", format!("{other:?}")),
+        }
+    }
 }
 
 /// Status of an agent that is held.

@@ -43,7 +43,7 @@ pub(crate) fn send(
     Ok(Outcome::Sent { results, rate })
 }
 
-fn send_one(
+pub(crate) fn send_one(
     apply: &mut Apply<'_>,
     sender: &mut Agent,
     new: NewMessage,
@@ -179,7 +179,7 @@ pub(crate) fn send_for_operator(
 }
 
 /// The answer to a message that was sent before under the same idempotency key.
-fn repeated(
+pub(crate) fn repeated(
     apply: &Apply<'_>,
     author: Author<'_>,
     new: &NewMessage,
@@ -413,7 +413,7 @@ fn redirected(apply: &Apply<'_>, agent: &Agent) -> Result<AgentNo, StorageError>
 }
 
 /// The sender's window as it stands now.
-fn rate_state(apply: &Apply<'_>, sender: &Agent) -> Result<RateState, StorageError> {
+pub(crate) fn rate_state(apply: &Apply<'_>, sender: &Agent) -> Result<RateState, StorageError> {
     let window_ms = apply.settings.rate_window_ms.max(1);
     let start_ms = apply.now() - apply.now() % window_ms;
     let window = rate::get(apply.txn, sender.fleet, sender.no)?;

@@ -7,7 +7,8 @@ use ekho_storage::tables::delivery::{self, DeliveryState};
 use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::message;
 use ekho_storage::tables::{
-    FleetNo, control, conversation, floor, idempotency, login, nonce, notice, rate, session, token,
+    FleetNo, control, conversation, edge, floor, idempotency, login, nonce, notice, rate, session,
+    token,
 };
 
 use super::action;
@@ -15,6 +16,7 @@ use super::agent;
 use super::apply::Apply;
 use super::audit;
 use super::delivery::Slot;
+use super::edge::longest_wait_ms;
 use super::license;
 use super::outcome::Outcome;
 
@@ -38,7 +40,7 @@ pub(crate) fn tick(apply: &mut Apply<'_>, limit: u32) -> Result<Outcome, Storage
         None if more => apply.system.due_low_ms,
         _ => now,
     };
-    drop_nonces(apply);
+    drop_nonces(apply)?;
     Ok(Outcome::Ticked { handled, more })
 }
 
@@ -198,14 +200,18 @@ fn go_on_later(apply: &mut Apply<'_>, due_ms: u64, fleet: FleetNo, message: u128
 }
 
 /// Drops nonce buckets nobody can need any more, as whole ranges.
-fn drop_nonces(apply: &mut Apply<'_>) {
-    let memory_ms = apply
-        .system
-        .nonce_memory_ms(apply.settings.timestamp_skew_ms);
+fn drop_nonces(apply: &mut Apply<'_>) -> Result<(), StorageError> {
+    let skew_ms = apply.settings.timestamp_skew_ms;
+    let mut memory_ms = apply.system.nonce_memory_ms(skew_ms);
+    if edge::is_used(apply.txn)? {
+        // What comes from the edge was signed as long ago as it may have waited there.
+        memory_ms += longest_wait_ms(apply.settings);
+    }
     let needed_since_ms = apply.now().saturating_sub(memory_ms);
     let floor = nonce::bucket(needed_since_ms);
     if floor > apply.system.nonce_floor_bucket {
         nonce::drop_buckets(apply.txn, apply.system.nonce_floor_bucket, floor);
         apply.system.nonce_floor_bucket = floor;
     }
+    Ok(())
 }

@@ -77,6 +77,10 @@ pub struct NodeGauges {
     pub log_index: u64,
     /// Requests waiting for messages: long polls and streams.
     pub long_polls: u64,
+    /// Sends that wait in the outbox of an edge node.
+    pub outbox_entries: u64,
+    /// How long the oldest of them has waited.
+    pub outbox_oldest_seconds: u64,
 }
 
 /// Why a connection was closed before its time, as label `reason`.
@@ -141,6 +145,8 @@ struct Scraped {
     log_bytes: IntGauge,
     log_index: IntGauge,
     waiting: IntGauge,
+    outbox_entries: IntGauge,
+    outbox_oldest_seconds: IntGauge,
     resident_bytes: IntGauge,
     open_files: IntGauge,
     cpu_seconds: Gauge,
@@ -226,6 +232,14 @@ impl Metrics {
             waiting: make.gauge(
                 "ekho_waiting_requests",
                 "Long polls and streams waiting for messages",
+            )?,
+            outbox_entries: make.gauge(
+                "ekho_edge_outbox_entries",
+                "Sends that wait in the outbox of this edge node",
+            )?,
+            outbox_oldest_seconds: make.gauge(
+                "ekho_edge_outbox_oldest_seconds",
+                "How long the oldest send in the outbox has waited",
             )?,
             resident_bytes: make.gauge("process_resident_memory_bytes", "Resident memory")?,
             open_files: make.gauge("process_open_fds", "Open file descriptors")?,
@@ -369,6 +383,8 @@ impl Scraped {
             (&self.log_bytes, node.log_bytes),
             (&self.log_index, node.log_index),
             (&self.waiting, node.long_polls),
+            (&self.outbox_entries, node.outbox_entries),
+            (&self.outbox_oldest_seconds, node.outbox_oldest_seconds),
         ] {
             metric.set(gauge(value));
         }

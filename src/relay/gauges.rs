@@ -68,6 +68,9 @@ impl Service {
     pub fn node_gauges(&self) -> Result<NodeGauges, ServiceError> {
         let status = self.node.status();
         let size = self.state.size_bytes()?;
+        let backlog = self.edge.backlog().unwrap_or_default();
+        let oldest_ms = backlog.oldest_ms;
+        let waited_ms = oldest_ms.map_or(0, |oldest_ms| now_ms().saturating_sub(oldest_ms));
         Ok(NodeGauges {
             disk_full: status.disk_full,
             state_disk_bytes: size.disk_bytes,
@@ -75,6 +78,8 @@ impl Service {
             log_bytes: status.log_size_bytes,
             log_index: status.applied_index.unwrap_or(0),
             long_polls: self.waiters.len() as u64,
+            outbox_entries: backlog.entries,
+            outbox_oldest_seconds: waited_ms / 1000,
         })
     }
 

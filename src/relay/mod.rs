@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ekho_raft::network::{self, Authority, Listener, Peers, TlsError};
 use ekho_raft::{Limits, NodeConfig};
+use ekho_storage::tables::cluster;
 use ekho_storage::{State, StateOptions, StorageError};
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -20,7 +21,7 @@ use crate::effects::followers;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
 use crate::effects::waiters::Waiters;
-use crate::effects::{license, nodes, timer};
+use crate::effects::{edge, license, nodes, timer};
 use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
 use crate::identity::{Identity, IdentityError};
@@ -29,10 +30,11 @@ use crate::ingress::oidc::{BuildError, Provider};
 use crate::ingress::seal::{SealError, Sealer};
 use crate::ingress::tokens::TokenHasher;
 use crate::license::Configured;
-use crate::machine::{FEATURE_LEVEL, RelayMachine};
+use crate::machine::RelayMachine;
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
 use crate::service::backup;
+use crate::service::edge::Edge;
 use crate::service::leader::Leader;
 use crate::service::operators::SetUp;
 use crate::service::{RelayNode, Service, ServiceError};
@@ -90,6 +92,16 @@ pub enum OpenError {
         "the master secret is not the one agents' secrets were sealed with; start with the EKHO_MASTER_SECRET (or secrets.toml) of the first set-up"
     )]
     WrongMasterSecret,
+    /// The cluster uses more than this node is to take part in.
+    #[error(
+        "the cluster uses feature level {present}, and EKHO_FEATURE_LEVEL_MAX is {max}: there is no way back below a level that is in use"
+    )]
+    FeatureLevel {
+        /// What is in use.
+        present: u32,
+        /// What this node is to take part in.
+        max: u32,
+    },
     /// An extension that cannot be told apart from others.
     #[error(
         "extension {name:?}: a name has 1 to 64 lower case letters, digits and hyphens, and no other extension has it"
@@ -165,6 +177,11 @@ impl Relay {
                 },
                 error => OpenError::State(error),
             })?;
+        let present = cluster::get(&state.view())?.feature_level;
+        let max = config.cluster.feature_level;
+        if present > max {
+            return Err(OpenError::FeatureLevel { present, max });
+        }
         let waiters = Arc::new(Waiters::default());
         let cluster_id = identity.cluster_id.clone();
         let mut node_config =
@@ -172,7 +189,7 @@ impl Relay {
         // Only the first node begins a cluster; those that joined wait to be added.
         node_config.bootstrap = identity.node_id == FIRST_NODE;
         node_config.release = env!("CARGO_PKG_VERSION").into();
-        node_config.feature_level = FEATURE_LEVEL;
+        node_config.feature_level = config.cluster.feature_level;
         if let Some(door) = &door {
             node_config.address = config.cluster.address.clone().unwrap_or_default();
             node_config.transport = Arc::new(Peers::new(door.identity.clone(), identity.node_id));
@@ -192,6 +209,7 @@ impl Relay {
             guard: NonceGuard::default(),
             waiters,
             shown_controls: Default::default(),
+            edge: Edge::new(data_dir.join("outbox"), config.cluster.outbox),
             heartbeats: Heartbeats::default(),
             sealer,
             tokens: TokenHasher::new(secrets.session.as_bytes()),
@@ -236,6 +254,8 @@ impl Relay {
         }
         relay.tasks.spawn(timer::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(nodes::run(Arc::clone(&relay.service)));
+        relay.tasks.spawn(edge::watch(Arc::clone(&relay.service)));
+        relay.tasks.spawn(edge::forward(Arc::clone(&relay.service)));
         relay.tasks.spawn(indexer::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(license::run(Arc::clone(&relay.service)));
         relay

@@ -47,6 +47,26 @@ pub enum ServiceError {
         /// When to try again.
         retry_after_ms: u64,
     },
+    /// The leader does not answer this node, as one that was removed; nothing was done.
+    #[error("the leader does not answer this node")]
+    NotAnswered {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// Not every node understands it yet; nothing was done.
+    #[error(
+        "this needs feature level {needed} and {present} is in use: it rises once every node runs \
+         a release that understands it and no EKHO_FEATURE_LEVEL_MAX keeps it down"
+    )]
+    FeatureLevel {
+        /// What it needs.
+        needed: u32,
+        /// What is in use.
+        present: u32,
+    },
+    /// The outbox of this edge node is full; nothing was done.
+    #[error("the outbox of this edge node is full")]
+    OutboxFull,
     /// The outcome is not known; a retry needs an idempotency key.
     #[error("the outcome is unknown")]
     OutcomeUnknown,
@@ -129,7 +149,7 @@ impl From<ProposeError> for ServiceError {
             // As a node that was removed: others may answer.
             ProposeError::Forbidden(why) => {
                 tracing::warn!(why, "the leader does not answer this node");
-                ServiceError::NoLeader {
+                ServiceError::NotAnswered {
                     retry_after_ms: FORBIDDEN_RETRY_MS,
                 }
             }

@@ -17,6 +17,9 @@ use crate::machine::outcome::{HandedOut, Outcome, Refusal};
 /// Controls shown at most, newest first.
 const SHOWN_CONTROLS: usize = 50;
 
+/// Rows a filtered look reads; what lies beyond is found when these are gone.
+const SCAN_LIMIT: usize = 10_000;
+
 /// A poll's answer.
 #[derive(Default)]
 pub struct Inbox {
@@ -24,6 +27,8 @@ pub struct Inbox {
     pub messages: Vec<InboxMessage>,
     /// Controls with their numbers, newest first.
     pub controls: Vec<(u64, Control)>,
+    /// How old that may be, where it is only what this node knows and nothing was handed out.
+    pub view_age_ms: Option<u64>,
 }
 
 /// A message handed out.
@@ -55,20 +60,43 @@ impl Service {
         poll: Poll,
         wait: Duration,
     ) -> Result<Inbox, ServiceError> {
-        self.vouch(&caller).await?;
         let deadline = Instant::now() + wait;
+        if self.vouch_cut_off(&caller).await? {
+            return self.look_in(caller, poll, deadline).await;
+        }
+        self.vouch(&caller).await?;
         let mut taker = self.taker(caller, poll, wait > Duration::ZERO)?;
         let inbox = taker.take(Some(deadline)).await?;
         if inbox.messages.is_empty() && inbox.controls.is_empty() {
             // Also the controls shown before belong to a full answer.
             return Ok(Inbox {
-                messages: Vec::new(),
                 controls: taker.controls(&self.view())?,
+                ..inbox
             });
         }
         Ok(Inbox {
             controls: taker.controls(&self.view())?,
             ..inbox
+        })
+    }
+
+    /// Shows what a poll would hand out, as far as this node knows, and changes nothing. With
+    /// nothing there, waits for the leader or until then: here nothing comes meanwhile.
+    async fn look_in(
+        &self,
+        caller: Caller,
+        poll: Poll,
+        deadline: Instant,
+    ) -> Result<Inbox, ServiceError> {
+        let taker = self.taker(caller, poll, false)?;
+        let messages = taker.peek()?;
+        if messages.is_empty() && deadline > Instant::now() {
+            self.contact_or(deadline).await;
+        }
+        Ok(Inbox {
+            messages,
+            controls: taker.controls(&self.view())?,
+            view_age_ms: Some(self.view_age_ms()?),
         })
     }
 
@@ -186,7 +214,10 @@ impl Taker<'_> {
             match self.service.vouched(&self.caller, request).await? {
                 Outcome::Polled {
                     messages: handed_out,
-                } => messages = self.load(&handed_out)?,
+                } => {
+                    messages = self.load(&handed_out)?;
+                    self.observe_lag(&messages);
+                }
                 outcome => return Err(ServiceError::unexpected(&outcome)),
             }
             self.poll.resume_after = None;
@@ -204,12 +235,14 @@ impl Taker<'_> {
         if messages.is_empty() && controls.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Inbox { messages, controls }))
+        Ok(Some(Inbox {
+            messages,
+            controls,
+            view_age_ms: None,
+        }))
     }
 
     fn anything_ready(&self) -> Result<bool, ServiceError> {
-        /// Rows a filtered look reads; what lies beyond is found when these are gone.
-        const SCAN_LIMIT: usize = 10_000;
         if self.poll.resume_after.is_some() {
             return Ok(true);
         }
@@ -225,10 +258,36 @@ impl Taker<'_> {
             .any(|(_, message_type)| self.poll.types.contains(message_type)))
     }
 
+    /// What a poll would hand out.
+    fn peek(&self) -> Result<Vec<InboxMessage>, ServiceError> {
+        let view = self.service.view();
+        let (fleet, no) = (self.caller.agent.fleet, self.caller.agent.no);
+        let now = now_ms();
+        let head = delivery::queue(&view, fleet, no)?.head;
+        let mut found = Vec::new();
+        for (seq, message_type) in delivery::ready(&view, fleet, no, head, SCAN_LIMIT)? {
+            if found.len() == self.poll.limit as usize {
+                break;
+            }
+            if !self.poll.types.is_empty() && !self.poll.types.contains(&message_type) {
+                continue;
+            }
+            let delivery = delivery::get(&view, fleet, no, seq)?;
+            let Some(delivery) = delivery.filter(|delivery| delivery.deadline_ms > now) else {
+                continue;
+            };
+            found.push(HandedOut {
+                seq,
+                message: delivery.message,
+                attempt: delivery.attempts,
+            });
+        }
+        self.load(&found)
+    }
+
     fn load(&self, handed_out: &[HandedOut]) -> Result<Vec<InboxMessage>, ServiceError> {
         let view = self.service.view();
         let fleet = self.caller.agent.fleet;
-        let now = now_ms();
         let mut messages = Vec::with_capacity(handed_out.len());
         for item in handed_out {
             let stored = message::get(&view, fleet, item.message)?;
@@ -239,12 +298,6 @@ impl Taker<'_> {
                     "message {uuid:032x} has no record or body"
                 )));
             };
-            if item.attempt == 1 {
-                let lag_ms = now.saturating_sub(message.deliver_at_ms);
-                self.service
-                    .metrics
-                    .observe_delivery_lag(Duration::from_millis(lag_ms));
-            }
             messages.push(InboxMessage {
                 seq: item.seq,
                 attempt: item.attempt,
@@ -253,6 +306,16 @@ impl Taker<'_> {
             });
         }
         Ok(messages)
+    }
+
+    /// How long messages that are handed out for the first time were due.
+    fn observe_lag(&self, messages: &[InboxMessage]) {
+        let now = now_ms();
+        for item in messages.iter().filter(|item| item.attempt == 1) {
+            let lag_ms = now.saturating_sub(item.message.deliver_at_ms);
+            let lag = Duration::from_millis(lag_ms);
+            self.service.metrics.observe_delivery_lag(lag);
+        }
     }
 
     /// The agent's controls that are not over, newest first.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ekho_storage::View;
+use ekho_storage::tables::agent::Agent;
 use ekho_storage::tables::hook::{HookEvent, OnFailure};
 use ekho_storage::tables::message::{self, Recipient};
 use ekho_storage::tables::{FleetNo, idempotency, nonce as nonces, settings, system};
@@ -37,20 +38,39 @@ impl Service {
         caller: &Caller,
         messages: &mut [NewMessage],
     ) -> Result<(), ServiceError> {
+        let messages = messages.iter_mut().map(|new| (&caller.agent, new));
+        self.judge_all(caller.agent.fleet, Some(caller), messages.collect())
+            .await
+    }
+
+    /// The same for messages of several agents of a fleet, which were accepted at the edge.
+    pub(crate) async fn judge_stored(
+        &self,
+        fleet: FleetNo,
+        messages: Vec<(&Agent, &mut NewMessage)>,
+    ) -> Result<(), ServiceError> {
+        self.judge_all(fleet, None, messages).await
+    }
+
+    async fn judge_all(
+        &self,
+        fleet: FleetNo,
+        caller: Option<&Caller>,
+        messages: Vec<(&Agent, &mut NewMessage)>,
+    ) -> Result<(), ServiceError> {
         let view = self.view();
-        let fleet = caller.agent.fleet;
         if self.extensions.is_nobody(&view, fleet)? {
             return Ok(());
         }
         let all = self.extensions.of(&view, &self.sealer, fleet)?;
         let asked: Vec<Arc<Handle>> = all.wanting(HookEvent::BeforeMessage).cloned().collect();
-        if !asked.is_empty() {
+        if let (false, Some(caller)) = (asked.is_empty(), caller) {
             // A request that comes again must not set extensions to work.
             self.refuse_used_nonce(&view, caller)?;
         }
         let mut judging = Vec::with_capacity(messages.len());
-        for new in messages.iter_mut() {
-            judging.push(judge_one(&view, &all, &asked, caller, new));
+        for (sender, new) in messages {
+            judging.push(judge_one(&view, &all, &asked, sender, new));
         }
         let mut judging = stream::iter(judging).buffer_unordered(AT_ONCE);
         while let Some(judged) = judging.next().await {
@@ -59,7 +79,11 @@ impl Service {
         Ok(())
     }
 
-    fn refuse_used_nonce(&self, view: &View, caller: &Caller) -> Result<(), ServiceError> {
+    pub(super) fn refuse_used_nonce(
+        &self,
+        view: &View,
+        caller: &Caller,
+    ) -> Result<(), ServiceError> {
         let now = now_ms();
         let skew_ms = settings::get(view)?.timestamp_skew_ms;
         let since_ms = now.saturating_sub(system::get(view)?.nonce_memory_ms(skew_ms));
@@ -97,7 +121,7 @@ async fn judge_one(
     view: &View,
     all: &OfFleet,
     asked: &[Arc<Handle>],
-    caller: &Caller,
+    sender: &Agent,
     new: &mut NewMessage,
 ) -> Result<(), ServiceError> {
     new.judged = Judged {
@@ -109,12 +133,12 @@ async fn judge_one(
         return Ok(());
     }
     if let Some((key, _)) = &new.idempotency
-        && idempotency::get(view, caller.agent.fleet, caller.agent.no, key)?.is_some()
+        && idempotency::get(view, sender.fleet, sender.no, key)?.is_some()
     {
         new.judged.verdict = Verdict::Repeats;
         return Ok(());
     }
-    let mut message = offered(caller, new)?;
+    let mut message = offered(sender, new)?;
     let deadline = Instant::now() + BUDGET;
     for handle in asked {
         let call = Call {
@@ -168,12 +192,12 @@ fn recipient(recipient: &Recipient) -> (&'static str, Option<String>) {
 }
 
 /// A message that is about to be proposed, as extensions see it.
-fn offered(caller: &Caller, new: &NewMessage) -> Result<Message, ServiceError> {
+fn offered(sender: &Agent, new: &NewMessage) -> Result<Message, ServiceError> {
     let (recipient_kind, recipient_id) = recipient(&new.recipient);
     Ok(Message {
         id: id::from_uuid("msg_", new.uuid),
         sender_kind: "agent",
-        sender_id: caller.agent.id.clone(),
+        sender_id: sender.id.clone(),
         recipient_kind,
         recipient_id,
         message_type: new.message_type.clone(),

@@ -12,7 +12,7 @@ use bincode::{BorrowDecode, Decode, Encode};
 use bytes::{BufMut, Bytes, BytesMut};
 use ekho_raft::network::{Answers, Asker};
 use ekho_raft::{ProposeError, ReadError};
-use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, nonce as nonces, settings, system};
+use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, cluster, nonce as nonces, settings, system};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -71,12 +71,27 @@ enum Vouched {
 impl Service {
     /// Proposes a command and waits for its outcome.
     pub async fn propose(&self, command: &Command) -> Result<Outcome, ServiceError> {
+        self.check_level(command)?;
         let command = command::encode(command);
         outcome(
             &self
                 .question(&Question::Propose { command: &command })
                 .await?,
         )
+    }
+
+    /// Refuses a command that not every node understands yet. The level only rises, so what this
+    /// node knows of it may be old and is never too high.
+    pub(super) fn check_level(&self, command: &Command) -> Result<(), ServiceError> {
+        let needed = command.feature_level();
+        if needed == 1 {
+            return Ok(());
+        }
+        let present = cluster::get(&self.view())?.feature_level.max(1);
+        if present >= needed {
+            return Ok(());
+        }
+        Err(ServiceError::FeatureLevel { needed, present })
     }
 
     /// Does what an agent signed. Its nonce is used up in the same step.

@@ -20,6 +20,8 @@ pub struct MessageStatus {
     pub status: &'static str,
     /// Its deliveries with the public ids of their recipients.
     pub deliveries: Vec<(agent::Agent, Delivery)>,
+    /// How old that may be, where it is only what this node knows.
+    pub view_age_ms: Option<u64>,
 }
 
 impl Service {
@@ -64,11 +66,14 @@ impl Service {
         caller: &Caller,
         uuid: u128,
     ) -> Result<MessageStatus, ServiceError> {
-        let view = self.read(caller).await?;
+        let (view, view_age_ms) = self.read_or_look(caller).await?;
         let fleet = caller.agent.fleet;
         let stored = message::get(&view, fleet, uuid)?;
         match stored.filter(|message| message.sender == caller.agent.no) {
-            Some(message) => with_deliveries(&view, fleet, message),
+            Some(message) => Ok(MessageStatus {
+                view_age_ms,
+                ..with_deliveries(&view, fleet, message)?
+            }),
             None => Err(Refusal::NotFound.into()),
         }
     }
@@ -109,6 +114,7 @@ pub fn with_deliveries(
         message,
         status,
         deliveries,
+        view_age_ms: None,
     })
 }
 

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod conversations;
 pub mod dead_letters;
 pub mod directory;
+pub mod edge;
 pub mod error;
 pub mod events;
 pub mod fleets;
@@ -71,6 +72,8 @@ pub struct Service {
     pub waiters: Arc<Waiters>,
     /// Controls this node has shown.
     pub shown_controls: inbox::ShownControls,
+    /// What this node has for being an edge.
+    pub edge: edge::Edge,
     /// Heartbeats not yet in the log.
     pub heartbeats: Heartbeats,
     /// Opens and seals agents' secrets.

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod edge;
 mod failures;
 mod forming;
 mod operating;

@@ -37,6 +37,36 @@ impl Cluster {
         cluster
     }
 
+    /// A voter and an edge node, which stores what its fleet sends there while it is cut off.
+    pub async fn with_edge() -> Cluster {
+        Cluster::with_edge_of(&[]).await
+    }
+
+    /// The same, with more settings for the edge node.
+    pub async fn with_edge_of(env: &[(&str, &str)]) -> Cluster {
+        let mut cluster = Cluster::one().await;
+        cluster.allow_edge(true).await;
+        let token = cluster.token("edge").await;
+        let mut edge = cluster.joining(&token);
+        for (name, value) in env {
+            edge.env.push((name.to_string(), value.to_string()));
+        }
+        edge.boot().await;
+        cluster.nodes.push(edge);
+        cluster
+    }
+
+    /// Sets whether edge nodes may store what the fleet sends; waits until every node knows how.
+    pub async fn allow_edge(&self, edge_outbox: bool) {
+        let operator = self.operator(0).await;
+        let change = json!({ "edge_outbox": edge_outbox });
+        poll_until(DEADLINE, "the second feature level", async || {
+            let changed = operator.put("/v1/operator/settings/fleet", &change).await;
+            (changed.status == 200).then_some(())
+        })
+        .await;
+    }
+
     /// Starts a node that joins, and waits until it is ready.
     pub async fn join(&mut self, part: &str) -> usize {
         let token = self.token(part).await;

@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use crate::rig::{Cluster, address, builder, send_until_accepted};
-use crate::support::{DEADLINE, Relay, Session, Stable, direct, now_iso, poll_until, word};
+use crate::rig::{Cluster, address, at, builder, send_until_accepted};
+use crate::support::{DEADLINE, Relay, Session, Stable, direct, now_iso, poll_until, uuid, word};
 
 const HEAD: &str = "\
 # Three nodes
@@ -38,6 +38,7 @@ async fn the_page_of_clusters_is_what_the_commands_print() {
     leader_dies(&mut page, &mut cluster).await;
     on_purpose(&mut page, &mut cluster).await;
     for_good(&mut page, &mut cluster).await;
+    at_the_edge(&mut page, &mut cluster).await;
     from_a_backup(&mut page, &mut cluster).await;
     page.check("cluster.md");
 }
@@ -50,6 +51,7 @@ fn stable() -> Stable {
     stable.pattern(r"in term \d+", "in term 2");
     stable.pattern(r"\d+(\.\d+)? [KM]iB", "1.27 MiB");
     stable.pattern(r"log entry \d+", "log entry 4711");
+    stable.pattern(r"1, \d+ s", "1, 4 s");
     stable.lines(row);
     stable
 }
@@ -73,6 +75,7 @@ fn row(line: &str) -> Option<String> {
         version,
         disk,
         trip,
+        outbox,
     ] = cells.as_slice()
     else {
         return None;
@@ -83,7 +86,7 @@ fn row(line: &str) -> Option<String> {
     };
     Some(format!(
         "    {node:<5} {address:<14} {role:<9} {part:<8} {health:<12} {index:<10} {lag:<4} \
-         {version:<8} {disk:<10} {trip}"
+         {version:<8} {disk:<10} {trip:<11} {outbox}"
     ))
 }
 
@@ -197,8 +200,61 @@ async fn for_good(page: &mut Session, cluster: &mut Cluster) {
     page.run("ekho audit events --type node --limit 3");
 }
 
+async fn at_the_edge(page: &mut Session, cluster: &mut Cluster) {
+    page.title("A node at the edge");
+    page.text("Agents behind a link that comes and goes are given a node of their own near them. It has all data and never votes, so that the others decide without it. While it is cut off it shows inboxes as it knows them, and stores what agents send with an idempotency key: 202 `stored_at_edge` instead of 200, on the disk of this node only. A fleet has to allow that, as what an edge stores is lost with its disk:");
+    page.run("ekho settings set --fleet edge_outbox=true");
+    let made = page.run("ekho cluster token create --part edge");
+    let mut edge = cluster.joining(&word(&made, "ekho-join-"));
+    name(page, &edge, "10.9.0.5:4001", "10.9.0.5:4000");
+    edge.boot().await;
+    let [sender, receiver] = cluster.nodes[0].agents(["sender", "receiver"]).await;
+    // So that the edge knows both.
+    at(&sender, &edge).inbox().await;
+    let url = edge.url();
+    page.run(&format!("ekho login --url {url} --fleet test --email owner@example.org --password-stdin < password.txt"));
+    let operator = cluster.nodes[0].operator_at(&edge).await;
+    page.text("The link breaks. An agent near the edge sends a message, which waits there:");
+    for node in &mut cluster.nodes {
+        node.kill();
+    }
+    let message = direct(&receiver.id, "from the edge");
+    let key = uuid();
+    poll_until(DEADLINE, "the edge stores it", async || {
+        let request = at(&sender, &edge).request("POST", "/v1/messages");
+        let request = request.header("idempotency-key", &key).json(&message);
+        (request.send().await.status == 202).then_some(())
+    })
+    .await;
+    poll_until(DEADLINE, "all others are missed", async || {
+        let status = cluster.status(&operator).await;
+        let nodes = status["nodes"].as_array()?;
+        let reached = nodes.iter().filter(|node| node["reachable"] == true);
+        let stored = nodes.iter().any(|node| node["outbox_entries"] == 1);
+        (reached.count() == 1 && stored).then_some(())
+    })
+    .await;
+    page.run("ekho cluster status | grep -v 'connection'");
+    page.text("When the link is back it is forwarded, in the order it came, once, and judged as if it came now: where a policy denies it, or its sender was quarantined meanwhile, the sender is told by a control. `ekho_edge_outbox_oldest_seconds` of the metrics says how long the oldest has waited.");
+    for node in &mut cluster.nodes {
+        node.spawn();
+    }
+    for node in &mut cluster.nodes {
+        node.wait_ready().await;
+    }
+    poll_until(DEADLINE, "the message has arrived", async || {
+        let waiting = edge.metric("ekho_edge_outbox_entries").await;
+        (waiting == Some(0.0)).then_some(())
+    })
+    .await;
+    assert_eq!(receiver.inbox().await.len(), 1);
+    page.text("A send waits for 12 hours at most, half of the setting `idempotency_ms`. An edge node does not become a voter; it is removed, which is refused while it can be reached and something waits there. Removed or restored from a backup, a relay knows nothing of what old edge nodes still hold.");
+}
+
 async fn from_a_backup(page: &mut Session, cluster: &mut Cluster) {
     page.title("All of it is lost");
+    let url = cluster.nodes[0].url();
+    page.run(&format!("ekho login --url {url} --fleet test --email owner@example.org --password-stdin < password.txt"));
     page.text("Three nodes are no backup: what is deleted is deleted on all of them. A backup is taken from any node while it works; [backup.md](backup.md) says what is in it, what is not, and what it costs to go back to it.");
     page.run("ekho backup create --output ekho.tar");
     for node in &mut cluster.nodes {

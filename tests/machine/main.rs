@@ -18,6 +18,7 @@ mod credentials;
 mod dead_letters;
 mod delivery;
 mod determinism;
+mod edge;
 mod fleets;
 mod heartbeats;
 mod holds;

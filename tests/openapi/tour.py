@@ -123,6 +123,7 @@ class Tour:
         settings = visit("get_settings", operator)
         visit("change_settings", operator, body={"session_ms": settings["session_ms"]})
         visit("change_settings", operator, body={"retry_backoff_ms": []})
+        visit("change_fleet_settings", operator, body=visit("get_fleet_settings", operator))
 
     def other_ways_in(self):
         visit = self.visit

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::status::Role;
+use crate::status::{Backlog, Role};
 use crate::types::NodeId;
 
 /// What a node says of itself. Read leniently: nodes of another release say more or less.
@@ -37,6 +37,9 @@ pub struct Report {
     pub is_draining: bool,
     /// Its wall clock, in milliseconds.
     pub clock_ms: u64,
+    /// What waits there to be forwarded; none where nothing ever does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<Backlog>,
 }
 
 /// Another node, as this one knows it.

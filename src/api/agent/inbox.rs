@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::Sse;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::sse::{Event, KeepAlive};
+use axum::response::{IntoResponse, Response, Sse};
 use ekho_storage::tables::control::Control;
 use futures::Stream;
 use serde::Serialize;
@@ -165,6 +166,11 @@ struct ControlView<'a> {
 struct InboxView<'a> {
     messages: Vec<MessageView<'a>>,
     controls: Vec<ControlView<'a>>,
+    /// Of an edge node that is cut off: how long ago it knew all that was decided. Nothing was
+    /// handed out, and nothing can be acked until it reaches the leader again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    view_age_ms: Option<u64>,
 }
 
 fn message_view(item: &InboxMessage) -> Result<MessageView<'_>, ServiceError> {
@@ -214,10 +220,14 @@ fn control_view(seq: u64, control: &Control) -> ControlView<'_> {
     path = "/v1/inbox",
     operation_id = "poll_inbox",
     params(InboxParams, WaitParam),
-    responses((status = 200, body = InboxView)),
+    responses((
+        status = 200,
+        body = InboxView,
+        headers(("x-ekho-view-age-ms" = u64, description = "As `view_age_ms`, and only with it.")),
+    )),
     extensions(("x-codes" = json!([Code::OutcomeUnknown, Code::DiskFull]))),
 )]
-async fn poll(State(app): State<App>, signed: Signed) -> Result<Json<Box<RawValue>>, ApiError> {
+async fn poll(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
     let Query { poll, wait } = read_query(signed.query.as_deref())?;
     let inbox = app.service.poll(signed.caller, poll, wait).await?;
     let messages = inbox
@@ -230,10 +240,23 @@ async fn poll(State(app): State<App>, signed: Signed) -> Result<Json<Box<RawValu
         .iter()
         .map(|(seq, control)| control_view(*seq, control))
         .collect();
-    let view = to_raw_value(&InboxView { messages, controls });
-    Ok(Json(view.map_err(|error| {
-        ServiceError::Internal(error.to_string())
-    })?))
+    let view_age_ms = inbox.view_age_ms;
+    let view = to_raw_value(&InboxView {
+        messages,
+        controls,
+        view_age_ms,
+    });
+    let view = view.map_err(|error| ServiceError::Internal(error.to_string()))?;
+    Ok((view_age(view_age_ms), Json(view)).into_response())
+}
+
+/// Says how old an answer may be, where that is to be said.
+pub(super) fn view_age(view_age_ms: Option<u64>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(age_ms) = view_age_ms {
+        headers.insert("x-ekho-view-age-ms", HeaderValue::from(age_ms));
+    }
+    headers
 }
 
 /// The inbox as server-sent events.

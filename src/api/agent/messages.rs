@@ -14,6 +14,7 @@ use utoipa::openapi::schema::Object;
 use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
+use super::inbox::view_age;
 use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::openapi::Routes;
@@ -26,6 +27,7 @@ use crate::id;
 use crate::ingress::signing::hash;
 use crate::machine::command::{Judged, NewMessage, Schedule};
 use crate::machine::outcome::{RateState, Refusal, Sent};
+use crate::service::edge::Sending;
 use crate::service::messages::MessageStatus;
 
 /// Messages of one batch.
@@ -153,8 +155,9 @@ struct Batch {
 #[derive(Serialize, ToSchema)]
 pub struct SentView {
     message_id: String,
-    /// Always `queued`.
+    /// `queued`, or with 202 `stored_at_edge`.
     status: &'static str,
+    /// When it was accepted.
     queued_at: Iso,
     /// Where the message waits for its time.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,6 +194,10 @@ struct BatchOutcomes {
 }
 
 /// Sends a message.
+///
+/// An edge node that is cut off answers 202, where the fleet allows it and an Idempotency-Key is
+/// given: the message is on its disk, and forwarded when it reaches the leader. Should it be
+/// refused then, a control `send.refused` says so.
 #[utoipa::path(
     post,
     path = "/v1/messages",
@@ -205,11 +212,12 @@ struct BatchOutcomes {
             ("x-ratelimit-remaining" = u64, description = "Messages left in this one."),
             ("x-ratelimit-reset" = u64, description = "Seconds until the next one."),
         ),
-    )),
+    ), (status = 202, description = "It is stored at an edge node.", body = SentView)),
     extensions(("x-codes" = json!([
         Code::UnknownRecipient, Code::RoomConversation, Code::TooManyRecipients, Code::RateLimited,
         Code::IdempotencyConflict, Code::PolicyDenied, Code::AgentPaused, Code::AgentQuarantined,
-        Code::KeyRevoked, Code::BlockedByExtension, Code::ExtensionUnavailable
+        Code::KeyRevoked, Code::BlockedByExtension, Code::ExtensionUnavailable,
+        Code::EdgeOutboxFull
     ]))),
 )]
 async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
@@ -219,14 +227,31 @@ async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiErr
     if let Some(key) = signed.idempotency_key {
         message.idempotency = Some((checked_key(key)?, signed.body_hash));
     }
-    let (results, rate) = app.service.send(signed.caller, vec![message]).await?;
+    let (result, rate) = match app.service.send_one(signed.caller, message).await? {
+        Sending::Decided(result, rate) => (result, rate),
+        Sending::Stored {
+            message,
+            stored_ms,
+            repeated,
+        } => {
+            let stored = SentView {
+                message_id: id::from_uuid("msg_", message),
+                status: "stored_at_edge",
+                queued_at: Iso(stored_ms),
+                deliver_at: None,
+                idempotent_replay: repeated.then_some(true),
+            };
+            return Ok((StatusCode::ACCEPTED, Json(stored)).into_response());
+        }
+    };
     let mut headers = HeaderMap::new();
-    rate_headers(&mut headers, &rate);
-    match results.into_iter().next() {
-        Some(Ok(sent)) => Ok((headers, Json(sent_view(&sent))).into_response()),
-        Some(Err(refusal)) => Ok((headers, ApiError::from(refusal)).into_response()),
-        None => Err(ApiError::new(Code::Internal, "internal error")),
+    if let Some(rate) = rate {
+        rate_headers(&mut headers, &rate);
     }
+    Ok(match result {
+        Ok(sent) => (headers, Json(sent_view(&sent))).into_response(),
+        Err(refusal) => (headers, ApiError::from(refusal)).into_response(),
+    })
 }
 
 /// Sends up to 100 messages, each with its own outcome.
@@ -250,7 +275,7 @@ async fn send_batch(State(app): State<App>, signed: Signed) -> Result<Response, 
         message
     });
     fields.finish()?;
-    let (results, rate) = app.service.send(signed.caller, messages).await?;
+    let (results, rate) = app.service.send_batch(signed.caller, messages).await?;
     let mut headers = HeaderMap::new();
     rate_headers(&mut headers, &rate);
     let results = results.into_iter().map(batch_result).collect();
@@ -404,6 +429,10 @@ pub struct StatusView {
     delivery_count: u32,
     /// At most 1,000.
     pub deliveries: Vec<DeliveryView>,
+    /// Of an edge node that is cut off: how long ago it knew all that was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    view_age_ms: Option<u64>,
 }
 
 /// What became of a message; for its sender.
@@ -411,17 +440,21 @@ pub struct StatusView {
     get,
     path = "/v1/messages/{id}",
     operation_id = "get_message",
-    responses((status = 200, body = StatusView)),
+    responses((
+        status = 200,
+        body = StatusView,
+        headers(("x-ekho-view-age-ms" = u64, description = "As `view_age_ms`, and only with it.")),
+    )),
 )]
 async fn status(
     State(app): State<App>,
     message_id: PathId,
     signed: Signed,
-) -> Result<Json<StatusView>, ApiError> {
+) -> Result<(HeaderMap, Json<StatusView>), ApiError> {
     let message_id = message_id.get()?;
     let uuid = message_uuid(&message_id)?;
     let found = app.service.message_status(&signed.caller, uuid).await?;
-    Ok(Json(status_view(&found)))
+    Ok((view_age(found.view_age_ms), Json(status_view(&found))))
 }
 
 /// What became of a message, for its sender and for operators.
@@ -442,6 +475,7 @@ pub fn status_view(found: &MessageStatus) -> StatusView {
         deliveries: deliveries
             .map(|(agent, delivery)| delivery_view(message.uuid, agent, delivery))
             .collect(),
+        view_age_ms: found.view_age_ms,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::api::code::Code;
 use crate::api::openapi::Routes;
 use crate::api::path::PathId;
 use crate::api::{ApiError, App};
-use crate::clock::Iso;
+use crate::clock::{Iso, now_ms};
 use crate::machine::access::Need;
 use crate::machine::outcome::Refusal;
 use crate::service::cluster::{ClusterStatus, NodeStatus};
@@ -72,7 +72,7 @@ struct NodeView {
     address: String,
     /// `leader`, `follower`, `candidate`, `learner` or `stopped`.
     role: String,
-    /// What it is meant to be: `voter`, `learner` or `removed`.
+    /// What it is meant to be: `voter`, `learner`, `edge` or `removed`.
     part: &'static str,
     /// Whether it votes at present.
     voter: bool,
@@ -94,6 +94,10 @@ struct NodeView {
     round_trip_ms: Option<f64>,
     /// Why it cannot be reached.
     failure: Option<String>,
+    /// Sends that wait at an edge node to be forwarded; null of other nodes.
+    outbox_entries: Option<u64>,
+    /// How long the oldest of them has waited.
+    outbox_oldest_seconds: Option<u64>,
 }
 
 impl From<NodeStatus> for NodeView {
@@ -122,6 +126,11 @@ impl From<NodeStatus> for NodeView {
             disk_free_bytes: node.disk_free_bytes,
             round_trip_ms: node.round_trip.map(|took| took.as_secs_f64() * 1000.0),
             failure: node.failure,
+            outbox_entries: node.backlog.map(|backlog| backlog.entries),
+            outbox_oldest_seconds: node.backlog.and_then(|backlog| {
+                let waited_ms = now_ms().saturating_sub(backlog.oldest_ms?);
+                Some(waited_ms / 1000)
+            }),
         }
     }
 }
@@ -164,7 +173,7 @@ async fn status(State(app): State<App>, operator: SignedIn) -> Result<Json<Clust
 #[derive(Serialize, ToSchema)]
 struct JoinTokenView {
     id: String,
-    /// What the node becomes: `voter` or `learner`.
+    /// What the node becomes: `voter`, `learner` or `edge`.
     part: &'static str,
     /// The operator who made it.
     created_by: String,
@@ -213,7 +222,7 @@ async fn tokens(
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes what is read")]
 struct NewJoinToken {
-    /// What the node becomes: `voter` or `learner`. By default `voter`.
+    /// What the node becomes: `voter`, `learner` or `edge`. By default `voter`.
     part: Option<String>,
     /// How long it can be used. By default an hour.
     #[schema(minimum = 1, maximum = 604_800)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use axum::Json;
 use axum::extract::State;
+use ekho_storage::tables::edge::FleetSettings;
 use ekho_storage::tables::settings::Settings;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -23,7 +24,9 @@ use crate::machine::outcome::Refusal;
 use crate::service::ServiceError;
 
 pub fn router() -> Routes {
-    Routes::default().routes(routes!(show, change))
+    Routes::default()
+        .routes(routes!(show, change))
+        .routes(routes!(show_fleet, change_fleet))
 }
 
 /// All settings.
@@ -176,4 +179,62 @@ fn merge(before: &Settings, given: &Map<String, Value>) -> Result<Settings, ApiE
         .check()
         .map_err(|(name, text)| Invalid::field(name, text))?;
     Ok(after)
+}
+
+/// The settings that a fleet has of its own.
+#[derive(Serialize, ToSchema)]
+struct FleetSettingsView {
+    /// Whether an edge node that is cut off may store sends (202 `stored_at_edge`), and show
+    /// inboxes as it knows them. By default it may not.
+    edge_outbox: bool,
+}
+
+/// The settings of the fleet that are to change.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read")]
+struct FleetSettingsChange {
+    edge_outbox: Option<bool>,
+}
+
+/// The settings that the fleet has of its own.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/settings/fleet",
+    operation_id = "get_fleet_settings",
+    responses((status = 200, body = FleetSettingsView)),
+)]
+async fn show_fleet(
+    State(app): State<App>,
+    operator: SignedIn,
+) -> Result<Json<FleetSettingsView>, ApiError> {
+    let settings = app.service.fleet_settings(operator.fleet()).await?;
+    Ok(Json(FleetSettingsView {
+        edge_outbox: settings.edge_outbox,
+    }))
+}
+
+/// Changes the settings that the fleet has of its own.
+///
+/// The fields given change, the others stay. Needs feature level 2.
+#[utoipa::path(
+    put,
+    path = "/v1/operator/settings/fleet",
+    operation_id = "change_fleet_settings",
+    request_body = FleetSettingsChange,
+    responses((status = 200, body = FleetSettingsView)),
+    extensions(("x-codes" = json!([Code::Conflict]))),
+)]
+async fn change_fleet(
+    State(app): State<App>,
+    operator: SignedIn,
+    given: Given,
+) -> Result<Json<FleetSettingsView>, ApiError> {
+    let before = app.service.fleet_settings(operator.fleet()).await?;
+    let mut fields = given.fields()?;
+    let edge_outbox = fields.boolean("edge_outbox", before.edge_outbox);
+    fields.finish()?;
+    let after = FleetSettings { edge_outbox };
+    let changed = app.service.change_fleet_settings(&operator.caller, after);
+    changed.await?;
+    Ok(Json(FleetSettingsView { edge_outbox }))
 }

@@ -29,6 +29,7 @@ const COLUMNS: Columns<'static> = &[
     ("version", "version"),
     ("disk free", "disk_free"),
     ("round trip", "round_trip"),
+    ("outbox", "outbox"),
 ];
 
 const TOKEN_COLUMNS: Columns<'static> = &[
@@ -106,6 +107,8 @@ enum PartArg {
     Voter,
     /// Has all data and does not vote
     Learner,
+    /// A learner that serves agents near it, also while it is cut off
+    Edge,
 }
 
 /// Make a token that lets one node join. It is shown once.
@@ -113,6 +116,7 @@ enum PartArg {
 #[command(after_help = "Examples:
   ekho cluster token create
   ekho cluster token create --part learner --hours 24
+  ekho cluster token create --part edge
   ekho cluster token create --json")]
 struct TokenCreateArgs {
     /// What the node becomes
@@ -324,14 +328,25 @@ async fn status(relay: &Relay) -> Result<(), CliError> {
             Some(ms) => format!("{ms:.1} ms").into(),
             None => Value::Null,
         };
+        node["outbox"] = outbox(node);
     }
     relay.rows(&answer, "nodes", COLUMNS)
+}
+
+/// What waits at an edge node, and for how long.
+fn outbox(node: &Value) -> Value {
+    match (&node["outbox_entries"], &node["outbox_oldest_seconds"]) {
+        (Value::Null, _) => Value::Null,
+        (entries, Value::Null) => entries.to_string().into(),
+        (entries, seconds) => format!("{entries}, {seconds} s").into(),
+    }
 }
 
 async fn create_token(relay: &Relay, part: PartArg, hours: u64) -> Result<(), CliError> {
     let part = match part {
         PartArg::Voter => "voter",
         PartArg::Learner => "learner",
+        PartArg::Edge => "edge",
     };
     let body = json!({ "part": part, "ttl_seconds": hours * SECONDS_PER_HOUR });
     let answer = relay.post(TOKENS, &body).await?;

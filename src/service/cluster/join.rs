@@ -238,10 +238,11 @@ impl Service {
         if !is_known && join.token_hash.is_some_and(|hash| !is_open(hash)) {
             return Ok(Err(BAD_TOKEN.into()));
         }
-        let outcome = self
-            .node
-            .propose(command::encode(&Command::Join(join)))
-            .await?;
+        let join = Command::Join(join);
+        if let Err(refusal) = self.check_level(&join) {
+            return Ok(Err(refusal.to_string()));
+        }
+        let outcome = self.node.propose(command::encode(&join)).await?;
         Ok(match command::decode(&outcome) {
             Ok(Outcome::Joined { node_id }) => Ok(node_id),
             Ok(Outcome::Refused(Refusal::InvalidToken)) => Err(BAD_TOKEN.into()),

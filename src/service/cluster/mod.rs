@@ -9,7 +9,7 @@ pub mod join;
 use std::time::Duration;
 
 use ekho_raft::network::PeerStatus;
-use ekho_raft::{ClusterError, Member, ProposeError, Role};
+use ekho_raft::{Backlog, ClusterError, Member, ProposeError, Role};
 use ekho_storage::tables::cluster::{self, Cluster, JoinToken, Part};
 use zeroize::Zeroizing;
 
@@ -81,6 +81,8 @@ pub struct NodeStatus {
     pub round_trip: Option<Duration>,
     /// Why it cannot be reached.
     pub failure: Option<String>,
+    /// What waits there to be forwarded, where it is an edge.
+    pub backlog: Option<Backlog>,
 }
 
 /// A join token as it is shown once.
@@ -207,6 +209,13 @@ impl Service {
             return Err(Refusal::NotFound.into());
         };
         let was_voter = node.is_voter;
+        let waiting = node.backlog.map_or(0, |backlog| backlog.entries);
+        if part == Part::Removed && node.is_reachable && waiting > 0 {
+            return Err(refuse(&format!(
+                "{waiting} sends wait at node {node_id} to be forwarded, and would be lost: try \
+                 again in a moment"
+            )));
+        }
         if was_voter && part != Part::Voter {
             check_quorum(&status, node_id)?;
         }
@@ -338,7 +347,7 @@ fn is_in_line(member: Option<&Member>, part: Part) -> bool {
     match (member, part) {
         (None, part) => part == Part::Removed,
         (Some(member), Part::Voter) => member.voter,
-        (Some(member), Part::Learner) => !member.voter,
+        (Some(member), Part::Learner | Part::Edge) => !member.voter,
         (Some(_), Part::Removed) => false,
     }
 }
@@ -391,5 +400,6 @@ fn node_status(row: &Cluster, member: &Member, peer: PeerStatus) -> NodeStatus {
         is_draining: report.is_draining,
         round_trip: peer.round_trip,
         failure: peer.failure,
+        backlog: report.backlog,
     }
 }

@@ -24,11 +24,13 @@ pub enum Part {
     Learner,
     /// Is no longer of the cluster, and never will be again under its number.
     Removed,
+    /// A learner that serves agents near it, also while it is cut off. From feature level 2 on.
+    Edge,
 }
 
 impl Part {
     /// Those a node can join as.
-    pub const JOINABLE: [Part; 2] = [Part::Voter, Part::Learner];
+    pub const JOINABLE: [Part; 3] = [Part::Voter, Part::Learner, Part::Edge];
 
     /// The word used on the wire.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Part {
             Part::Voter => "voter",
             Part::Learner => "learner",
             Part::Removed => "removed",
+            Part::Edge => "edge",
         }
     }
 }

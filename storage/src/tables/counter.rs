@@ -46,6 +46,8 @@ pub enum Counter {
     ApprovalsPending = 32,
     /// Fleets that are not archived; of the whole relay.
     FleetsInUse = 40,
+    /// Fleets whose sends edge nodes may store; of the whole relay.
+    FleetsAtEdge = 41,
     /// Approvals stored now.
     Approvals = 33,
 }

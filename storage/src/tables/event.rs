@@ -162,6 +162,7 @@ kinds! {
     BackupTaken = "backup.taken",
     RelayRestored = "relay.restored",
     RelayRecovered = "relay.recovered",
+    MessageEdgeRefused = "message.edge_refused",
 }
 
 impl EventKind {

@@ -15,6 +15,7 @@ pub mod dead_letter;
 pub mod delivery;
 pub mod derived;
 pub mod due;
+pub mod edge;
 pub mod event;
 pub mod fleet;
 pub mod floor;
@@ -26,6 +27,7 @@ pub mod message;
 pub mod nonce;
 pub mod notice;
 pub mod operator;
+pub mod outbox;
 pub mod policy;
 pub mod rate;
 pub mod rollup;
@@ -77,6 +79,8 @@ pub(crate) mod registry {
     pub const HOOK: u8 = 35;
     pub const PAIR_RATE: u8 = 55;
     pub const APPROVAL_ORDER: u8 = 56;
+    pub const FLEET_SETTINGS: u8 = 57;
+    pub const EDGE_DONE: u8 = 58;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).

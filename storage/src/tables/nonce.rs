@@ -11,7 +11,7 @@ pub fn bucket(at_ms: TimeMs) -> u32 {
     u32::try_from(at_ms / BUCKET_MS).unwrap_or(u32::MAX)
 }
 
-fn key(bucket: u32, fleet: FleetNo, agent: AgentNo, nonce: &str) -> Key {
+pub(crate) fn key(bucket: u32, fleet: FleetNo, agent: AgentNo, nonce: &str) -> Key {
     let key = Key::new().u32(bucket).u32(fleet).u32(agent);
     // SDKs send a UUID in its usual form: 16 bytes instead of 36.
     match uuid_bytes(nonce) {

@@ -12,6 +12,7 @@ use ekho_storage::tables::control::Control;
 use ekho_storage::tables::dead_letter::DeadLetter;
 use ekho_storage::tables::delivery::{Delivery, DeliveryState, Queue};
 use ekho_storage::tables::derived::Conversation;
+use ekho_storage::tables::edge::{EdgeDone, FleetSettings};
 use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
 use ekho_storage::tables::fleet::Fleet;
 use ekho_storage::tables::floor::Floor;
@@ -22,6 +23,7 @@ use ekho_storage::tables::login::Failures;
 use ekho_storage::tables::message::{Envelope, Message, MessageState, Priority, Recipient};
 use ekho_storage::tables::notice::Notice;
 use ekho_storage::tables::operator::{Operator, Role, Scope, Scopes};
+use ekho_storage::tables::outbox::{OutboxEntry, OutboxHead};
 use ekho_storage::tables::policy::{
     Action, BodyRule, BodyTest, Conditions, Draft, PairRate, Policy, TimeWindow, TimeWindows,
 };
@@ -149,6 +151,36 @@ pub fn all() -> Vec<Entry> {
         ),
         entry(1, licenses()),
         entry(1, clusters()),
+        entry(1, vec![FleetSettings { edge_outbox: true }]),
+        entry(
+            1,
+            vec![EdgeDone {
+                outbox: UUID,
+                seq: 300,
+            }],
+        ),
+        entry(
+            1,
+            vec![OutboxHead {
+                id: UUID,
+                removed_seq: 300,
+            }],
+        ),
+        entry(
+            1,
+            vec![OutboxEntry {
+                fleet: 1,
+                agent: 300,
+                credential: 2,
+                nonce: "nonce".into(),
+                timestamp_ms: NOW_MS - 1,
+                stored_ms: NOW_MS,
+                key: "key".into(),
+                request_hash: [7; 32],
+                message: UUID,
+                content: vec![1, 2, 3],
+            }],
+        ),
         entry(
             1,
             vec![AgentTotals {
@@ -452,6 +484,15 @@ fn clusters() -> Vec<Cluster> {
         expires_ms: NOW_MS + 1,
         used_by: Some(2),
     };
+    let edge = Cluster {
+        last_node_id: 3,
+        nodes: vec![NodeEntry {
+            part: Part::Edge,
+            ..entry.clone()
+        }],
+        tokens: Vec::new(),
+        feature_level: 2,
+    };
     vec![
         Cluster::default(),
         Cluster {
@@ -460,6 +501,7 @@ fn clusters() -> Vec<Cluster> {
             tokens: vec![token],
             feature_level: 1,
         },
+        edge,
     ]
 }
 

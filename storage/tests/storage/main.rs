@@ -9,6 +9,7 @@ mod damage;
 mod examples;
 mod golden;
 mod order;
+mod outbox;
 mod rollup;
 mod state;
 mod txn;

@@ -26,7 +26,9 @@ impl Controls {
             .find_map(|control| match control.action {
                 ControlAction::Pause | ControlAction::Quarantine => Some(true),
                 ControlAction::Resume => Some(false),
-                ControlAction::Other(_) => None,
+                ControlAction::SendRefused
+                | ControlAction::SendRepeated
+                | ControlAction::Other(_) => None,
             })
             .unwrap_or(false);
         // Only what is still listed has to be remembered, which bounds the set.

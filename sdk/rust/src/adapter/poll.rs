@@ -88,6 +88,11 @@ async fn take<H: AgentHooks>(
         tracing::info!(action = %control.action, reason = control.reason, "control");
         shared.hooks.on_control(control).await;
     }
+    if inbox.view_age_ms.is_some() {
+        // Nothing of it was handed out: it comes again when the node is not cut off any more.
+        tracing::debug!(view_age_ms = inbox.view_age_ms, "only a view of the inbox");
+        return anything_new;
+    }
     if inbox.messages.len() > free {
         // They were not asked for; the delivery timeout brings them again.
         tracing::warn!(

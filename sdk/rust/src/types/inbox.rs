@@ -14,6 +14,10 @@ open_enum! {
         Resume = "resume",
         /// Stop working; something is wrong.
         Quarantine = "quarantine",
+        /// What an edge node stored was refused after all; the reason says which message, and why.
+        SendRefused = "send.refused",
+        /// What an edge node stored had been accepted before; the reason says as which message.
+        SendRepeated = "send.repeated",
     }
 }
 
@@ -47,6 +51,11 @@ pub struct Inbox {
     /// Controls in force, newest first; they stay listed until they expire.
     #[serde(default, deserialize_with = "null_as_default")]
     pub controls: Vec<InboxControl>,
+    /// Of an edge node that is cut off: how old what it knows may be. Nothing was handed out then,
+    /// and nothing can be acked; the same messages come again, for good, when it is reached by the
+    /// others.
+    #[serde(default)]
+    pub view_age_ms: Option<u64>,
 }
 
 /// A message handed to its recipient.

@@ -182,7 +182,7 @@ pub(crate) struct BatchItem<'a> {
 pub struct SendAnswer {
     /// Its id.
     pub message_id: String,
-    /// "queued", or "scheduled" for a later delivery.
+    /// "queued", or "stored_at_edge": see [`SendAnswer::is_stored_at_edge`].
     pub status: String,
     /// When it was accepted.
     #[serde(default)]
@@ -190,6 +190,14 @@ pub struct SendAnswer {
     /// When it will be delivered at the earliest, for a scheduled message.
     #[serde(default)]
     pub deliver_at: Option<String>,
+}
+
+impl SendAnswer {
+    /// Whether an edge node that was cut off stored the message. It forwards it when it reaches
+    /// the others again; should the message be refused then, a control `send.refused` says so.
+    pub fn is_stored_at_edge(&self) -> bool {
+        self.status == "stored_at_edge"
+    }
 }
 
 /// Outcomes of a batch, in the order sent.

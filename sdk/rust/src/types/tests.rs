@@ -132,6 +132,20 @@ fn each_result_of_a_batch_speaks_for_itself() {
 }
 
 #[test]
+fn what_an_edge_stored_is_accepted_and_its_inbox_is_a_view() {
+    let stored: SendAnswer = from_value(json!({"message_id": "msg_1", "status": "stored_at_edge",
+        "queued_at": "2026-11-23T03:36:00.000Z"}))
+    .unwrap();
+    assert!(stored.is_stored_at_edge());
+    let queued: SendAnswer =
+        from_value(json!({"message_id": "msg_1", "status": "queued"})).unwrap();
+    assert!(!queued.is_stored_at_edge());
+    let view: Inbox =
+        from_value(json!({"messages": [], "controls": [], "view_age_ms": 4000})).unwrap();
+    assert_eq!(view.view_age_ms, Some(4000));
+}
+
+#[test]
 fn members_of_a_room_are_ids_or_objects() {
     for members in [
         json!(["agent_1", "agent_2"]),
