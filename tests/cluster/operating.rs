@@ -151,9 +151,11 @@ async fn send_with_one_retry(sender: &Agent, urls: &[String], turn: usize, to: &
     panic!("failed twice: {said:?}");
 }
 
+/// From nodes that know feature level 1 only to nodes that know the second, under load.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_fails_no_request_that_is_tried_once_more() {
-    let mut cluster = Cluster::three().await;
+async fn a_rolling_upgrade_fails_no_request_that_is_tried_once_more() {
+    const LEVEL_MAX: &str = "EKHO_FEATURE_LEVEL_MAX";
+    let mut cluster = Cluster::three_of(&[(LEVEL_MAX, "1")]).await;
     let [receiver, a, b, c] = cluster.nodes[0].agents(["receiver", "a", "b", "c"]).await;
     let urls: Vec<String> = cluster.nodes.iter().map(|node| node.url()).collect();
     let is_over = std::cell::Cell::new(false);
@@ -165,14 +167,21 @@ async fn a_rolling_restart_fails_no_request_that_is_tried_once_more() {
         }
         sent
     };
-    let restarts = async {
+    let upgrade = async {
         for place in 0..3 {
-            cluster.nodes[place].restart().await;
+            let operator = cluster.operator(place).await;
+            let level = cluster.status(&operator).await["feature_level"].clone();
+            assert_eq!(level, 1, "before node {} is a newer one", place + 1);
+            let node = &mut cluster.nodes[place];
+            node.env.push((LEVEL_MAX.into(), "2".into()));
+            node.restart().await;
         }
         cluster.voters(3).await;
+        // What only the second level knows is used while the load goes on.
+        cluster.allow_edge(true).await;
         is_over.set(true);
     };
-    let (first, second, third, ()) = tokio::join!(load(a.clone()), load(b), load(c), restarts);
+    let (first, second, third, ()) = tokio::join!(load(a.clone()), load(b), load(c), upgrade);
     let sent = [first, second, third];
     let count: usize = sent.iter().map(Vec::len).sum();
     let mut received = Vec::new();

@@ -30,9 +30,21 @@ impl Cluster {
 
     /// Three voters.
     pub async fn three() -> Cluster {
-        let mut cluster = Cluster::one().await;
-        cluster.join("voter").await;
-        cluster.join("voter").await;
+        Cluster::three_of(&[]).await
+    }
+
+    /// The same, with more settings for each of them.
+    pub async fn three_of(env: &[(&str, &str)]) -> Cluster {
+        let mut first = builder();
+        for (name, value) in env {
+            first = first.env(name, value);
+        }
+        let first = first.start().await;
+        let mut cluster = Cluster { nodes: vec![first] };
+        for _ in 0..2 {
+            let token = cluster.token("voter").await;
+            cluster.join_of(&token, env).await;
+        }
         cluster.voters(3).await;
         cluster
     }
@@ -47,12 +59,7 @@ impl Cluster {
         let mut cluster = Cluster::one().await;
         cluster.allow_edge(true).await;
         let token = cluster.token("edge").await;
-        let mut edge = cluster.joining(&token);
-        for (name, value) in env {
-            edge.env.push((name.to_string(), value.to_string()));
-        }
-        edge.boot().await;
-        cluster.nodes.push(edge);
+        cluster.join_of(&token, env).await;
         cluster
     }
 
@@ -70,10 +77,17 @@ impl Cluster {
     /// Starts a node that joins, and waits until it is ready.
     pub async fn join(&mut self, part: &str) -> usize {
         let token = self.token(part).await;
-        let mut node = self.joining(&token);
+        self.join_of(&token, &[]).await;
+        self.nodes.len() - 1
+    }
+
+    async fn join_of(&mut self, token: &str, env: &[(&str, &str)]) {
+        let mut node = self.joining(token);
+        for (name, value) in env {
+            node.env.push((name.to_string(), value.to_string()));
+        }
         node.boot().await;
         self.nodes.push(node);
-        self.nodes.len() - 1
     }
 
     /// A token that lets one node join.
