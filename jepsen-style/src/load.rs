@@ -48,6 +48,8 @@ pub struct Load {
 struct Flags {
     /// Senders finish what they began.
     senders_stop: AtomicBool,
+    /// Nor do they ask again about that.
+    given_up: AtomicBool,
     /// Receivers ack whatever they get.
     draining: AtomicBool,
     /// Receivers and replayer end.
@@ -96,11 +98,11 @@ impl Load {
         self.flags.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Ends everybody where they are, on nodes that do not recover.
-    pub async fn abort(&mut self) {
-        self.senders.shutdown().await;
-        self.receivers.shutdown().await;
-        self.replayer.shutdown().await;
+    /// Ends the senders with the answer to what they asked last, on nodes that do not recover.
+    pub async fn give_up(&mut self) {
+        self.flags.senders_stop.store(true, Ordering::Relaxed);
+        self.flags.given_up.store(true, Ordering::Relaxed);
+        finish(&mut self.senders).await;
     }
 
     /// Ends everybody; returns the receivers.
@@ -174,7 +176,7 @@ async fn send_on(
         } else {
             Copies::One
         };
-        let outcome = send_until_known(&mut actor, &draft, copies, &mut rng).await;
+        let outcome = send_until_known(&mut actor, &draft, copies, &mut rng, &flags).await;
         let Outcome::Queued { id, .. } = outcome else {
             continue;
         };
@@ -199,12 +201,16 @@ async fn send_until_known(
     draft: &Draft,
     copies: Copies,
     rng: &mut Rng,
+    flags: &Flags,
 ) -> Outcome {
     let asks_again = draft.keyed || rng.chance(50);
     let mut outcome = actor.send(draft, copies).await;
     let mut doubt = outcome.is_unknown();
     while !outcome.is_success() && !is_final(&outcome) && (asks_again || !doubt) {
         pause(rng, 40).await;
+        if Flags::is(&flags.given_up) {
+            break;
+        }
         let same_bytes = doubt && (!draft.keyed || rng.chance(20));
         outcome = if same_bytes {
             actor.again().await
@@ -326,7 +332,9 @@ async fn replay_on(book: Arc<Book>, nodes: Nodes, mut rng: Rng, flags: Arc<Flags
         if starts != book.starts() {
             starts = book.starts();
             for record in book.after_start(&mut rng, REPLAYS_AFTER_START) {
-                while matches!(replayer.replay(&record).await, Outcome::NotSent) {
+                while matches!(replayer.replay(&record).await, Outcome::NotSent)
+                    && !Flags::is(&flags.all_stop)
+                {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 if starts != book.starts() || Flags::is(&flags.all_stop) {

@@ -258,11 +258,10 @@ async fn drain(
         faults.recover().await.map_err(told("recovery"))?;
     }
     if faults.is_lost() {
-        load.abort().await;
-        // What is under way has to be noted, or what comes of it seems to come of nothing.
-        if within(DRAIN, workload.stop()).await.is_none() {
-            workload.abort().await;
-        }
+        // What is under way is noted still, or what comes of it would seem to come of nothing.
+        workload.stop().await;
+        load.give_up().await;
+        load.stop().await;
         return Ok(false);
     }
     workload.stop().await;
@@ -273,6 +272,7 @@ async fn drain(
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     if !drained {
+        load.give_up().await;
         // It may be why.
         faults.look_for_the_dead().map_err(told("draining"))?;
     }

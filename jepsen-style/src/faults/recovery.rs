@@ -43,14 +43,22 @@ impl Faults {
         Ok(())
     }
 
-    /// Waits until a member is a voter that has everything.
+    /// Waits until a member is a voter. One that comes closer to the end of the log is waited for:
+    /// how long that takes is a matter of how much there is, and of the machine.
     pub async fn wait_voter(&mut self, target: usize) -> bool {
         let address = self.cluster.node_address(target);
-        let began = Stopwatch::start();
+        let mut began = Stopwatch::start();
+        let mut least_lag = u64::MAX;
         while began.elapsed() < RECOVERY {
             let status = self.status().await;
-            if status.is_some_and(|status| status.at(&address).is_some_and(|node| node.voter)) {
-                return true;
+            if let Some(node) = status.as_ref().and_then(|status| status.at(&address)) {
+                if node.voter {
+                    return true;
+                }
+                if node.lag < least_lag {
+                    least_lag = node.lag;
+                    began = Stopwatch::start();
+                }
             }
             sleep_ms(100).await;
         }

@@ -80,12 +80,6 @@ impl Workload {
         Ok(Workload { scene, tasks, sink })
     }
 
-    /// Ends everybody where they are, on nodes that do not recover.
-    pub async fn abort(&mut self) {
-        self.tasks.shutdown().await;
-        self.sink.shutdown().await;
-    }
-
     /// Ends everybody but who receives.
     pub async fn stop(&mut self) {
         self.scene.stop.store(true, Ordering::Relaxed);
