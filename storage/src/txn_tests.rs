@@ -39,7 +39,7 @@ fn a_stalled_commit_comes_back_and_may_be_repeated() {
     let mut txn = state.begin();
     txn.put(Cf::Meta, b"b".to_vec(), b"2".to_vec());
     let (done, outcome) = mpsc::channel();
-    thread::spawn(move || done.send((txn.commit(), txn)));
+    thread::spawn(move || done.send((txn.commit(), txn)).unwrap());
     let (outcome, txn) = outcome.recv_timeout(PATIENCE).unwrap();
     let error = outcome.unwrap_err();
     assert!(error.is_stall() && error.is_no_space(), "{error}");
