@@ -237,7 +237,13 @@ impl<'a> Step<'a> {
         if let (EventKind::MessageQueued, Some(message)) = (event.kind, &message) {
             self.said(seq, message, &mut tags)?;
         }
-        self.count(event, message.as_ref(), about.and_then(|(_, no)| no));
+        let recipient = about.and_then(|(_, no)| no);
+        if let (EventKind::MessageRedirected, Some(message), Some(no)) =
+            (event.kind, &message, recipient)
+        {
+            self.conversation(message)?.joined(no);
+        }
+        self.count(event, message.as_ref(), recipient);
         tags.extend(conversation.map(Tag::Conversation));
         for tag in &tags {
             derived::put_tag(&mut self.tags, self.fleet, tag, seq);
@@ -381,7 +387,9 @@ impl<'a> Step<'a> {
         self.tags.commit()?;
         let (mut txn, fleet) = (self.txn, self.fleet);
         let (totals, pairs, agents) = (self.totals, self.pairs, self.agents);
-        for (before, conversation) in self.conversations.values() {
+        // One that nothing was said in has lost its messages by now.
+        let conversations = self.conversations.values();
+        for (before, conversation) in conversations.filter(|(_, one)| one.messages > 0) {
             derived::put_conversation(&mut txn, fleet, *before, conversation);
         }
         for ((span, number), more) in totals {
