@@ -214,6 +214,13 @@ async fn at_the_edge(page: &mut Session, cluster: &mut Cluster) {
     let url = edge.url();
     page.run(&format!("ekho login --url {url} --fleet test --email owner@example.org --password-stdin < password.txt"));
     let operator = cluster.nodes[0].operator_at(&edge).await;
+    poll_until(DEADLINE, "the edge has greeted all others", async || {
+        let status = cluster.status(&operator).await;
+        let nodes = status["nodes"].as_array()?;
+        let greeted = nodes.iter().filter(|node| node["round_trip_ms"].is_f64());
+        (greeted.count() == 3).then_some(())
+    })
+    .await;
     page.text("The link breaks. An agent near the edge sends a message, which waits there:");
     for node in &mut cluster.nodes {
         node.kill();
@@ -248,7 +255,7 @@ async fn at_the_edge(page: &mut Session, cluster: &mut Cluster) {
     })
     .await;
     assert_eq!(receiver.inbox().await.len(), 1);
-    page.text("A send waits for 12 hours at most, half of the setting `idempotency_ms`. An edge node does not become a voter; it is removed, which is refused while it can be reached and something waits there. Removed or restored from a backup, a relay knows nothing of what old edge nodes still hold.");
+    page.text("A send waits for 12 hours at most, half of the setting `idempotency_ms`. An edge node does not become a voter; it is removed, which is refused while it can be reached and something waits there. A relay that was restored from a backup knows nothing of what old edge nodes still hold.");
 }
 
 async fn from_a_backup(page: &mut Session, cluster: &mut Cluster) {
