@@ -280,7 +280,7 @@ impl Refusal {
                 "blocked_by_extension",
                 format!("blocked by extension {extension}: {reason}"),
             ),
-            other => ("conflict", format!("{other:?}")),
+            _ => plain("conflict", "the message cannot be accepted"),
         }
     }
 }

@@ -318,7 +318,12 @@ impl Service {
             content: command::encode(&message).to_vec(),
         };
         let uuid = message.uuid;
-        let kept = blocking(outbox, move |outbox| outbox.put(&entry, since_ms)).await?;
+        let kept = blocking(outbox, move |outbox| outbox.put(&entry, since_ms)).await;
+        let kept = kept.map_err(|error| {
+            // What of it is on the disk, the next start finds out.
+            tracing::error!(%error, "a send could not be written to the outbox");
+            ServiceError::OutcomeUnknown
+        })?;
         let stored = |message, stored_ms, repeated| Sending::Stored {
             message,
             stored_ms,

@@ -362,22 +362,23 @@ impl Outbox {
     }
 
     /// Removes entries that were decided. Should this be lost, they are forwarded again, which
-    /// does nothing a second time.
+    /// does nothing a second time. One at a time.
     pub fn remove(&self, seqs: &[u64]) -> Result<(), StorageError> {
-        let mut index = self.index.lock();
-        let mut batch = WriteBatch::default();
-        for seq in seqs {
-            batch.delete(Key::table(ENTRY).u64(*seq));
-        }
         let newest = seqs.iter().copied().max().unwrap_or_default();
-        let removed_seq = index.removed_seq.max(newest);
+        let removed_seq = self.index.lock().removed_seq.max(newest);
         let head = OutboxHead {
             id: self.id,
             removed_seq,
         };
+        let mut batch = WriteBatch::default();
+        for seq in seqs {
+            batch.delete(Key::table(ENTRY).u64(*seq));
+        }
         batch.put(Key::table(HEAD), encode(&head));
+        // Not under the lock: it waits for the fsync of those who put, and requests look in there.
         self.db.write(batch)?;
-        index.removed_seq = removed_seq;
+        let mut index = self.index.lock();
+        index.removed_seq = index.removed_seq.max(removed_seq);
         for seq in seqs {
             index.remove(*seq);
         }
