@@ -33,8 +33,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// down those who send.
 const YIELD_BUSY: u32 = 19;
 const YIELD_QUIET: u32 = 1;
+/// A step that was held up itself, by a slow disk or a paused machine, is not waited for as often.
+const YIELD_MAX: Duration = Duration::from_secs(1);
 /// Rows of one write: commands wait while it is written.
 const WRITE_ROWS: usize = 1000;
+/// Events that are not worked out while somebody waits for a list.
+const FAR_BEHIND: u64 = 20 * STEP as u64;
 /// A look although nobody woke it, in case a wake was missed.
 const LOOK: Duration = Duration::from_secs(1);
 /// Words of one message that it is found by.
@@ -98,9 +102,13 @@ async fn all(service: &Arc<Service>) -> Result<(), ServiceError> {
             let is_busy = last(Sequence::Event)? > head;
             let times = if is_busy { YIELD_BUSY } else { YIELD_QUIET };
             if more || is_busy {
-                tokio::time::sleep(began.elapsed() * times).await;
+                let pause = (began.elapsed() * times).min(YIELD_MAX);
+                let rest = tokio::time::sleep(pause);
+                if service.stopping.run_until_cancelled(rest).await.is_none() {
+                    return Ok(());
+                }
             }
-            if !more || service.stopping.is_cancelled() {
+            if !more {
                 break;
             }
         }
@@ -139,7 +147,7 @@ fn step(service: &Service, fleet: FleetNo) -> Result<bool, StorageError> {
 
 impl Service {
     /// Waits until everything is worked out that was in the log when it was asked; not for ever:
-    /// under great load that is later.
+    /// under great load that is later, and where it is far behind nobody waits in vain.
     pub async fn worked_out(&self, fleet: FleetNo) -> Result<(), ServiceError> {
         const PATIENCE: Duration = Duration::from_secs(2);
         let wanted = sequence::last(&self.view(), fleet, Sequence::Event)?;
@@ -148,7 +156,8 @@ impl Service {
             let advanced = self.progress.0.notified();
             tokio::pin!(advanced);
             advanced.as_mut().enable();
-            if derived::position(&self.view(), fleet)? >= wanted {
+            let behind = wanted.saturating_sub(derived::position(&self.view(), fleet)?);
+            if behind == 0 || behind > FAR_BEHIND {
                 return Ok(());
             }
             tokio::select! {

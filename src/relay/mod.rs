@@ -53,6 +53,8 @@ const ANALYSES_AT_ONCE: usize = 2;
 
 /// Password hashes computed at once: each takes a core for tens of milliseconds.
 const HASHING_AT_ONCE: usize = 2;
+/// Between two parts of the look at everything stored, at most.
+const SCRUB_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// A running relay. Dropping it does not stop it; see [`Relay::shutdown`].
 pub struct Relay {
@@ -329,7 +331,8 @@ impl Relay {
             // A small share of one core: it may take minutes, requests may not wait for it.
             let mut resumed = std::time::Instant::now();
             let pace = |_| {
-                std::thread::sleep(resumed.elapsed() * 30);
+                // Whoever stops the relay waits for this.
+                std::thread::sleep((resumed.elapsed() * 30).min(SCRUB_PAUSE_MAX));
                 resumed = std::time::Instant::now();
                 !stopping.is_cancelled()
             };
