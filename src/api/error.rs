@@ -54,6 +54,29 @@ impl ApiError {
             .retry_after(seconds)
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// What it is, for programs.
+    pub fn code(&self) -> &'static str {
+        self.code.as_str()
+    }
+
+    /// What it is, in one line for people.
+    pub fn text(&self) -> String {
+        match &self.error {
+            Value::String(text) => text.clone(),
+            fields => fields.to_string(),
+        }
+    }
+
+    /// When to try again.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after_seconds
+    }
+
     /// The body, without a request id: one result of a batch.
     pub fn into_body(self) -> (StatusCode, Map<String, Value>) {
         let mut body = self.more;
@@ -164,6 +187,15 @@ impl From<Refusal> for ApiError {
                 new(Code::TotpRequired, "a code of the second factor is needed")
             }
             Refusal::NoOperator => new(Code::NoOperator, "no operator of the fleet has this email"),
+            Refusal::TaskOver(state) => new(
+                Code::Conflict,
+                &format!("the task is {}, and stays so", state.as_str()),
+            )
+            .with("state", state.as_str()),
+            Refusal::TaskFull { what, limit } => new(
+                Code::LimitReached,
+                &format!("a task holds at most {limit} {}", what.as_str()),
+            ),
             Refusal::LimitReached { limit } => new(
                 Code::LimitReached,
                 &format!("there are {limit} already, which is the limit"),

@@ -2,6 +2,7 @@
 //!
 //! One file an endpoint family. Errors become answers in `error.rs`, and only there.
 
+mod a2a;
 mod agent;
 mod client;
 mod code;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 
-use crate::config::{Config, Tailnet};
+use crate::config::{A2a, Config, Tailnet};
 use crate::ingress::proxies::TrustedProxies;
 use crate::service::Service;
 
@@ -41,6 +42,8 @@ pub struct App {
     pub proxies: Arc<TrustedProxies>,
     /// What a tailnet says about operators.
     pub tailnet: Arc<Tailnet>,
+    /// How this node answers A2A.
+    pub a2a: A2a,
 }
 
 /// The whole interface with its description.
@@ -59,9 +62,11 @@ pub fn router(service: Arc<Service>, config: &Config) -> Router {
         body_limit_bytes: config.body_limit_bytes,
         proxies: Arc::new(config.proxies.clone()),
         tailnet: Arc::new(config.tailnet.clone()),
+        a2a: config.a2a,
     };
     let (routes, _) = routes().split_for_parts();
     routes
+        .merge(a2a::router())
         .fallback(|| async { ApiError::new(Code::NotFound, "no such endpoint") })
         .method_not_allowed_fallback(|| async {
             ApiError::new(Code::MethodNotAllowed, "method not allowed here")

@@ -7,6 +7,7 @@
 //!
 //! Reads the environment and that file; touches nothing else.
 
+mod a2a;
 mod cluster;
 mod entry;
 mod loader;
@@ -31,6 +32,7 @@ use zeroize::Zeroizing;
 use crate::ingress::oidc::Oidc;
 use crate::ingress::proxies::TrustedProxies;
 
+pub use self::a2a::A2a;
 pub use self::cluster::Cluster;
 pub use self::entry::{Entry, Scope, Source};
 use self::loader::Loader;
@@ -72,6 +74,8 @@ pub struct Config {
     pub proxies: TrustedProxies,
     /// What a tailnet says about operators.
     pub tailnet: Tailnet,
+    /// How it answers A2A.
+    pub a2a: A2a,
     /// Largest body of a request.
     pub body_limit_bytes: usize,
     /// Longest time for the head of a request to arrive.

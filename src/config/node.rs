@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::entry::{Scope, Source};
 use super::loader::{Loader, Spec};
-use super::{Config, LicenseConfig, LogFormat, TlsPaths, cluster, oidc, operators, parse, seeds};
+use super::{
+    Config, LicenseConfig, LogFormat, TlsPaths, a2a, cluster, oidc, operators, parse, seeds,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -260,6 +262,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
     );
     let (proxies, tailnet) = operators::load(loader);
     let oidc = oidc::load(loader);
+    let a2a = a2a::load(loader);
     let settings = seeds::load(loader);
     loader.finish();
     Config {
@@ -274,6 +277,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         oidc,
         proxies,
         tailnet,
+        a2a,
         body_limit_bytes,
         header_timeout: Duration::from_secs(header_timeout_seconds),
         idle_timeout: Duration::from_secs(idle_timeout_seconds),

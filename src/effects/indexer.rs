@@ -235,6 +235,9 @@ impl<'a> Step<'a> {
             Resource::Other(_, id) => {
                 tags.insert(Tag::Thing(id.clone()));
             }
+            Resource::Task(uuid) => {
+                tags.insert(Tag::Thing(id::from_uuid("task_", *uuid)));
+            }
         }
         let message = match about {
             Some((uuid, _)) => message::get(&self.txn, self.fleet, uuid)?,

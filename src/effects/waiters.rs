@@ -1,7 +1,7 @@
-//! Who waits for which inbox on this node.
+//! Who waits for which inbox on this node, and who follows which A2A task.
 //!
-//! Every applied batch names the inboxes with something new, on every node; those who wait there
-//! are woken. A waiter registers before it looks into the inbox, so nothing falls between.
+//! Every applied batch names the inboxes and tasks with something new, on every node; those who
+//! wait there are woken. A waiter registers before it looks, so nothing falls between.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,13 +14,22 @@ use tokio::sync::Notify;
 use crate::machine::Sink;
 
 type Inbox = (FleetNo, AgentNo);
+type Task = (FleetNo, u128);
 
-/// The waiters of this node, by inbox.
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Inbox(Inbox),
+    Task(Task),
+}
+
+/// The waiters of this node, by what they wait for.
 #[derive(Default)]
 pub struct Waiters {
-    by_inbox: Mutex<HashMap<Inbox, Slot>>,
+    places: Mutex<HashMap<Place, Slot>>,
     log: Notify,
     waiting: AtomicUsize,
+    following: AtomicUsize,
 }
 
 struct Slot {
@@ -28,27 +37,52 @@ struct Slot {
     waiters: usize,
 }
 
-/// A place among those who wait for one inbox; given up when dropped.
+/// A place among those who wait for one thing; given up when dropped.
 pub struct Waiter {
     waiters: Arc<Waiters>,
-    inbox: Inbox,
+    place: Place,
     notify: Arc<Notify>,
 }
 
 impl Waiters {
     /// Registers for an inbox. Wakes from now on are not missed.
     pub fn register(self: &Arc<Self>, inbox: Inbox) -> Waiter {
-        let mut by_inbox = self.by_inbox.lock();
-        let slot = by_inbox.entry(inbox).or_insert_with(|| Slot {
+        self.wait_at(Place::Inbox(inbox))
+    }
+
+    /// Registers for an A2A task. Wakes from now on are not missed.
+    pub fn follow(self: &Arc<Self>, task: Task) -> Waiter {
+        self.wait_at(Place::Task(task))
+    }
+
+    fn wait_at(self: &Arc<Self>, place: Place) -> Waiter {
+        let mut places = self.places.lock();
+        let slot = places.entry(place).or_insert_with(|| Slot {
             notify: Arc::new(Notify::new()),
             waiters: 0,
         });
         slot.waiters += 1;
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.count(place).fetch_add(1, Ordering::Relaxed);
         Waiter {
             waiters: Arc::clone(self),
-            inbox,
+            place,
             notify: Arc::clone(&slot.notify),
+        }
+    }
+
+    fn count(&self, place: Place) -> &AtomicUsize {
+        match place {
+            Place::Inbox(_) => &self.waiting,
+            Place::Task(_) => &self.following,
+        }
+    }
+
+    fn wake_at(&self, woken: impl Iterator<Item = Place>) {
+        let places = self.places.lock();
+        for place in woken {
+            if let Some(slot) = places.get(&place) {
+                slot.notify.notify_waiters();
+            }
         }
     }
 
@@ -58,12 +92,12 @@ impl Waiters {
         self.log.notified()
     }
 
-    /// How many wait on this node.
+    /// How many wait for an inbox on this node.
     pub fn len(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody waits.
+    /// Whether nobody waits for an inbox.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -78,14 +112,16 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut by_inbox = self.waiters.by_inbox.lock();
-        if let Some(slot) = by_inbox.get_mut(&self.inbox) {
+        let mut places = self.waiters.places.lock();
+        if let Some(slot) = places.get_mut(&self.place) {
             slot.waiters -= 1;
             if slot.waiters == 0 {
-                by_inbox.remove(&self.inbox);
+                places.remove(&self.place);
             }
         }
-        self.waiters.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.waiters
+            .count(self.place)
+            .fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -95,20 +131,22 @@ impl Sink for Arc<Waiters> {
     }
 
     fn close(&self, fleet: FleetNo) {
-        let by_inbox = self.by_inbox.lock();
-        let of_fleet = by_inbox.iter().filter(|((of, _), _)| *of == fleet);
+        let places = self.places.lock();
+        let of_fleet = places.iter().filter(|(place, _)| match place {
+            Place::Inbox((of, _)) | Place::Task((of, _)) => *of == fleet,
+        });
         of_fleet.for_each(|(_, slot)| slot.notify.notify_waiters());
     }
 
     fn wake(&self, inboxes: &[Inbox]) {
-        if self.is_empty() {
-            return;
+        if !self.is_empty() {
+            self.wake_at(inboxes.iter().copied().map(Place::Inbox));
         }
-        let by_inbox = self.by_inbox.lock();
-        for inbox in inboxes {
-            if let Some(slot) = by_inbox.get(inbox) {
-                slot.notify.notify_waiters();
-            }
+    }
+
+    fn updated(&self, tasks: &[Task]) {
+        if self.following.load(Ordering::Relaxed) > 0 {
+            self.wake_at(tasks.iter().copied().map(Place::Task));
         }
     }
 }

@@ -61,6 +61,15 @@ impl Sealer {
         Ok(seed)
     }
 
+    /// The seed of the key that signs the A2A cards of a fleet.
+    pub fn card_seed(master: &[u8], fleet_id: &str) -> Result<Zeroizing<[u8; 32]>, SealError> {
+        let mut seed = Zeroizing::new([0u8; 32]);
+        Hkdf::<Sha256>::new(Some(b"ekho"), master)
+            .expand_multi_info(&[b"agent cards v1 ", fleet_id.as_bytes()], seed.as_mut())
+            .map_err(|_| SealError::Key)?;
+        Ok(seed)
+    }
+
     /// Names the key without telling anything about it.
     pub fn key_id(&self) -> &str {
         &self.key_id

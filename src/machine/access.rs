@@ -100,7 +100,11 @@ impl OperatorRequest {
             | OperatorRequest::Hold { .. }
             | OperatorRequest::Resume { .. }
             | OperatorRequest::Revoke { .. }
-            | OperatorRequest::SetLabels { .. } => Need::Scope(Scope::Agents),
+            | OperatorRequest::SetLabels { .. }
+            | OperatorRequest::CreateA2aClient(_)
+            | OperatorRequest::ChangeA2aClient { .. }
+            | OperatorRequest::CreateA2aToken { .. }
+            | OperatorRequest::RevokeA2aToken { .. } => Need::Scope(Scope::Agents),
             OperatorRequest::DecideApproval { .. } => Need::Scope(Scope::Approvals),
             OperatorRequest::Redrive { .. }
             | OperatorRequest::Purge { .. }

@@ -99,6 +99,14 @@ impl Apply<'_> {
             self.effects.wakes.push(inbox);
         }
     }
+
+    /// Wakes whoever follows this A2A task, on every node.
+    pub fn updated(&mut self, fleet: FleetNo, task: u128) {
+        let task = (fleet, task);
+        if self.effects.updated.last() != Some(&task) {
+            self.effects.updated.push(task);
+        }
+    }
 }
 
 /// A JSON object with one text field, for audit payloads.

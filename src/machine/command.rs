@@ -17,6 +17,7 @@ use ekho_storage::tables::message::{Envelope, Priority, Recipient};
 use ekho_storage::tables::operator::{Role, Scopes};
 use ekho_storage::tables::policy::Draft;
 use ekho_storage::tables::settings::Settings;
+use ekho_storage::tables::task::TaskState;
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
 
 pub use super::proof::{CreateSession, LoginFailed, Proof, SecondFactor};
@@ -103,23 +104,39 @@ pub enum Command {
     Rebuilt(Rebuilt),
     /// Sends that an edge node accepted while it was cut off, in the order it accepted them.
     EdgeSend(EdgeSend),
+    /// Something an A2A client asks for that has a bearer token.
+    A2aClient {
+        /// Keyed hash of the token; apply finds out whose it is.
+        token_hash: [u8; 32],
+        /// What.
+        request: TaskRequest,
+    },
 }
 
 impl Command {
     /// The feature level from which on it may be proposed.
     pub fn feature_level(&self) -> u32 {
-        let is_newer = match self {
-            Command::EdgeSend(_) => true,
-            Command::Join(join) => join.part == Part::Edge,
-            Command::Operator { request, .. } => match request {
-                OperatorRequest::ChangeFleetSettings(_) => true,
-                OperatorRequest::CreateJoinToken(new) => new.part == Part::Edge,
-                OperatorRequest::SetNodePart { part, .. } => *part == Part::Edge,
-                _ => false,
+        let edge = |part: Part| if part == Part::Edge { 2 } else { 1 };
+        match self {
+            Command::EdgeSend(_) => 2,
+            Command::Join(join) => edge(join.part),
+            Command::A2aClient { .. } => 3,
+            Command::Signed { request, .. } => match request {
+                AgentRequest::Task(_) | AgentRequest::PutCard { .. } => 3,
+                _ => 1,
             },
-            _ => false,
-        };
-        1 + u32::from(is_newer)
+            Command::Operator { request, .. } => match request {
+                OperatorRequest::ChangeFleetSettings(_) => 2,
+                OperatorRequest::CreateJoinToken(new) => edge(new.part),
+                OperatorRequest::SetNodePart { part, .. } => edge(*part),
+                OperatorRequest::CreateA2aClient(_)
+                | OperatorRequest::ChangeA2aClient { .. }
+                | OperatorRequest::CreateA2aToken { .. }
+                | OperatorRequest::RevokeA2aToken { .. } => 3,
+                _ => 1,
+            },
+            _ => 1,
+        }
     }
 }
 
@@ -358,6 +375,13 @@ pub enum AgentRequest {
         sealed_secret: Vec<u8>,
         /// How long the old one keeps working.
         overlap_ms: u64,
+    },
+    /// Do something with an A2A task.
+    Task(TaskRequest),
+    /// Say what the agent's A2A card says.
+    PutCard {
+        /// JSON object with the fields that are the agent's to say.
+        card: String,
     },
 }
 
@@ -831,6 +855,143 @@ pub enum OperatorRequest {
     },
     /// Change the settings that the fleet has of its own.
     ChangeFleetSettings(FleetSettings),
+    /// Make an A2A client.
+    CreateA2aClient(Box<NewA2aClient>),
+    /// Change what an A2A client may reach, and how often.
+    ChangeA2aClient {
+        /// Its public id.
+        client_id: String,
+        /// Public ids of the agents that it may reach; empty for all.
+        agents: Vec<String>,
+        /// Messages of a window, where it is not as for every agent.
+        rate_max_messages: Option<u64>,
+    },
+    /// Give an A2A client a bearer token.
+    CreateA2aToken {
+        /// Its public id.
+        client_id: String,
+        /// The token.
+        token: NewA2aToken,
+    },
+    /// Take a bearer token of an A2A client back.
+    RevokeA2aToken {
+        /// Public id of the client.
+        client_id: String,
+        /// Public id of the token.
+        token_id: String,
+    },
+}
+
+/// An A2A client to be made, with its first token.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewA2aClient {
+    /// Public id, as an agent's.
+    pub client_id: String,
+    /// For people.
+    pub name: String,
+    /// Public ids of the agents that it may reach; empty for all.
+    pub agents: Vec<String>,
+    /// Messages of a window, where it is not as for every agent.
+    pub rate_max_messages: Option<u64>,
+    /// Its first token.
+    pub token: NewA2aToken,
+}
+
+/// A bearer token to be made.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewA2aToken {
+    /// Public id.
+    pub id: String,
+    /// Keyed hash of the token.
+    pub hash: [u8; 32],
+    /// When it ends; none for never.
+    pub expires_ms: Option<TimeMs>,
+}
+
+/// What a party of an A2A task does with it.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum TaskRequest {
+    /// The client sends a message: to a new task, or to one of its own.
+    Send(Box<SendTask>),
+    /// Either party calls it off.
+    Cancel {
+        /// The task.
+        task: u128,
+    },
+    /// The agent says how far it is.
+    Update(Box<TaskUpdate>),
+}
+
+impl TaskRequest {
+    /// What extensions are asked about.
+    pub fn message(&self) -> Option<&NewMessage> {
+        match self {
+            TaskRequest::Send(send) => Some(&send.message),
+            TaskRequest::Update(update) => Some(&update.carrier),
+            TaskRequest::Cancel { .. } => None,
+        }
+    }
+
+    /// The same, to note what they said.
+    pub fn message_mut(&mut self) -> Option<&mut NewMessage> {
+        match self {
+            TaskRequest::Send(send) => Some(&mut send.message),
+            TaskRequest::Update(update) => Some(&mut update.carrier),
+            TaskRequest::Cancel { .. } => None,
+        }
+    }
+}
+
+/// A message of a client to a task.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SendTask {
+    /// The message as the agent's inbox gets it.
+    pub message: NewMessage,
+    /// Where in its body the message of the protocol stands: from there on to the last byte but
+    /// one.
+    pub text_from: u32,
+    /// The task.
+    pub task: u128,
+    /// Whether the task is to be made.
+    pub is_new: bool,
+    /// UUID of the text.
+    pub content: u128,
+    /// What came beside the first message, JSON.
+    pub metadata: Option<String>,
+}
+
+/// What an agent says of its task.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct TaskUpdate {
+    /// The task.
+    pub task: u128,
+    /// UUID of the text.
+    pub content: u128,
+    /// The text, as a message to the client that policies and extensions can be asked about.
+    pub carrier: NewMessage,
+    /// What changes.
+    pub change: NewChange,
+}
+
+/// What an agent changes of its task.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum NewChange {
+    /// Where it stands.
+    Status {
+        /// The new state.
+        state: TaskState,
+        /// Whether the text is a message; otherwise there is none.
+        has_message: bool,
+    },
+    /// An artifact, which the text is.
+    Artifact {
+        /// Its id.
+        artifact_id: String,
+        /// Whether it goes on with the artifact of this id.
+        append: bool,
+        /// Whether it is the end of it.
+        last_chunk: bool,
+    },
 }
 
 /// Encodes a value of the log, version byte first.

@@ -28,7 +28,8 @@ pub(crate) fn create_room(
     }
     let mut found = vec![(agent.no, agent.id.clone())];
     for id in members {
-        if let Some(member) = apply.live_agent(agent.fleet, id)? {
+        let member = apply.live_agent(agent.fleet, id)?;
+        if let Some(member) = member.filter(|member| !member.is_client()) {
             found.push((member.no, member.id));
         }
     }

@@ -17,6 +17,7 @@ use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
 
 use super::action::resolve;
 use super::apply::Apply;
+use super::task;
 
 /// A delivery under change: where it is and what it is.
 pub(crate) struct Slot {
@@ -301,7 +302,11 @@ impl Slot {
         apply.count(self.fleet, counter, 1)?;
         let resource = Resource::Delivery(self.delivery.message, self.agent);
         apply.record_with(self.fleet, event, actor, resource, None, payload)?;
-        self.message_ended(apply)
+        self.message_ended(apply)?;
+        if self.delivery.message_type == task::MESSAGE_TYPE {
+            task::delivery_ended(apply, self)?;
+        }
+        Ok(())
     }
 
     /// When this was the message's last open delivery, the message is done and its retention

@@ -13,6 +13,7 @@ use super::apply::{Apply, payload};
 use super::delivery::{Slot, close_approval, make};
 use super::outcome::{Outcome, Refusal};
 use super::policy;
+use super::task;
 
 /// Deliveries sent on by one command.
 pub const REDIRECTED_AT_ONCE: usize = 100;
@@ -161,6 +162,9 @@ fn redirect_one(
             delivery::put_fan_out(apply.txn, fleet, uuid, to.no, place);
         }
         conversation::put_participant(apply.txn, fleet, &stored.conversation_id, to.no)?;
+    }
+    if stored.message_type == task::MESSAGE_TYPE {
+        task::redirected(apply, fleet, uuid, to.no)?;
     }
     let from_id = ekho_storage::tables::agent::get(apply.txn, fleet, from)?
         .map(|agent| agent.id)

@@ -10,6 +10,7 @@ pub mod outcome;
 pub mod policy;
 pub mod proof;
 
+pub mod a2a_client;
 pub mod access;
 
 mod action;
@@ -30,6 +31,7 @@ mod operator;
 mod rebuilt;
 mod send;
 mod session;
+pub mod task;
 mod tick;
 mod totp;
 mod vouched;
@@ -56,13 +58,15 @@ pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
 
 /// The feature level that this release understands. A command that older releases do not know is
 /// proposed only once the replicated level, which every node understands, has come that far.
-pub const FEATURE_LEVEL: u32 = 2;
+pub const FEATURE_LEVEL: u32 = 3;
 
 /// What follows a batch: collected in apply, run after the batch is committed.
 #[derive(Default)]
 pub struct Effects {
     /// Inboxes with something new.
     pub wakes: Vec<(FleetNo, AgentNo)>,
+    /// A2A tasks with something new.
+    pub updated: Vec<(FleetNo, u128)>,
     /// Fleets that were shut.
     pub closed: Vec<FleetNo>,
     /// Whether anything was added to the audit log.
@@ -81,7 +85,10 @@ pub trait Sink: Send + Sync + 'static {
     /// Wakes whoever waits for these inboxes.
     fn wake(&self, inboxes: &[(FleetNo, AgentNo)]);
 
-    /// Wakes whoever waits for an inbox of this fleet.
+    /// Wakes whoever follows these A2A tasks.
+    fn updated(&self, tasks: &[(FleetNo, u128)]);
+
+    /// Wakes whoever waits for an inbox of this fleet, or follows a task of it.
     fn close(&self, fleet: FleetNo);
 
     /// Wakes whoever follows the audit log.
@@ -128,6 +135,9 @@ impl<S: Sink> Machine for RelayMachine<S> {
     fn committed(&self, effects: Effects) {
         if !effects.wakes.is_empty() {
             self.sink.wake(&effects.wakes);
+        }
+        if !effects.updated.is_empty() {
+            self.sink.updated(&effects.updated);
         }
         for fleet in effects.closed {
             self.sink.close(fleet);
@@ -187,6 +197,10 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::EdgeSend(sends) => edge::send(apply, sends),
         Command::Rebuilt(rebuilt) => rebuilt::begin(apply, &rebuilt),
         Command::ConfigureLicense { license } => license::configure(apply, license.map(|one| *one)),
+        Command::A2aClient {
+            token_hash,
+            request,
+        } => task::for_client(apply, &token_hash, request),
         Command::Operator {
             token_hash,
             request_id,
@@ -204,9 +218,12 @@ fn signed(
     request: AgentRequest,
 ) -> Result<Outcome, StorageError> {
     // Before the nonce is used: the node that took the request in asks again with the same one.
-    if let AgentRequest::Send(messages) = &request
-        && !hook::were_asked(apply, auth.fleet, messages)?
-    {
+    let asked_about = match &request {
+        AgentRequest::Send(messages) => messages.as_slice(),
+        AgentRequest::Task(request) => request.message().map_or(&[][..], std::slice::from_ref),
+        _ => &[],
+    };
+    if !asked_about.is_empty() && !hook::were_asked(apply, auth.fleet, asked_about)? {
         return Ok(Outcome::Refused(Refusal::ExtensionsNotAsked));
     }
     let agent = match auth::accept(apply, auth)? {
@@ -263,6 +280,8 @@ fn signed(
             sealed_secret,
             overlap_ms,
         } => agent::rotate(apply, agent, sealed_secret, overlap_ms),
+        AgentRequest::Task(request) => task::handle(apply, agent, request),
+        AgentRequest::PutCard { card } => task::put_card(apply, &agent, card),
     }
 }
 

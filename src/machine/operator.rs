@@ -8,6 +8,7 @@ use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::token::{self, EnrollmentToken};
 use ekho_storage::tables::{FleetNo, settings};
 
+use super::a2a_client;
 use super::access::{self, Principal};
 use super::agent::{self, HoldOrder};
 use super::apply::Apply;
@@ -220,6 +221,19 @@ pub(crate) fn order(
         OperatorRequest::SetLabels { agent_id, labels } => {
             agent::label(apply, &by, &agent_id, labels)
         }
+        OperatorRequest::CreateA2aClient(new) => a2a_client::create(apply, &by, *new),
+        OperatorRequest::ChangeA2aClient {
+            client_id,
+            agents,
+            rate_max_messages,
+        } => a2a_client::change(apply, &by, &client_id, agents, rate_max_messages),
+        OperatorRequest::CreateA2aToken { client_id, token } => {
+            a2a_client::create_token(apply, &by, &client_id, token)
+        }
+        OperatorRequest::RevokeA2aToken {
+            client_id,
+            token_id,
+        } => a2a_client::revoke_token(apply, &by, &client_id, &token_id),
         OperatorRequest::CreateJoinToken(new) => cluster::create_token(apply, &by, new),
         OperatorRequest::DeleteJoinToken { id } => cluster::delete_token(apply, &by, &id),
         OperatorRequest::SetNodePart { node_id, part } => {

@@ -6,6 +6,7 @@ use ekho_storage::tables::agent::AgentStatus;
 use ekho_storage::tables::approval::ApprovalStatus;
 use ekho_storage::tables::license::Feature;
 use ekho_storage::tables::operator::Scope;
+use ekho_storage::tables::task::TaskState;
 
 /// What a command came to.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -97,6 +98,22 @@ pub enum Outcome {
     EdgeSent {
         /// What came of each.
         results: Vec<EdgeResult>,
+    },
+    /// A message was accepted for an A2A task.
+    TaskSent {
+        /// The task; the first one's where the message repeats.
+        task: u128,
+        /// Whether the message was sent before.
+        repeated: bool,
+        /// The client's window afterwards.
+        rate: RateState,
+    },
+    /// An A2A task changed.
+    TaskChanged {
+        /// Number of the update.
+        number: u64,
+        /// Where it stands.
+        state: TaskState,
     },
 }
 
@@ -249,6 +266,40 @@ pub enum Refusal {
     TotpRequired,
     /// Somebody else vouches for them, but they are no operator here.
     NoOperator,
+    /// The A2A task is over.
+    TaskOver(TaskState),
+    /// The A2A task holds as much as it may.
+    TaskFull {
+        /// What of.
+        what: TaskPart,
+        /// How much it may hold.
+        limit: u64,
+    },
+}
+
+/// What an A2A task holds only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum TaskPart {
+    /// Messages.
+    Messages,
+    /// Artifacts.
+    Artifacts,
+    /// Updates.
+    Updates,
+    /// Bytes of texts.
+    Bytes,
+}
+
+impl TaskPart {
+    /// As it is named to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TaskPart::Messages => "messages",
+            TaskPart::Artifacts => "artifacts",
+            TaskPart::Updates => "updates",
+            TaskPart::Bytes => "bytes",
+        }
+    }
 }
 
 impl Refusal {

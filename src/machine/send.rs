@@ -14,7 +14,7 @@ use ekho_storage::tables::rate::{self, RateWindow};
 use ekho_storage::tables::room::{self, Room};
 use ekho_storage::tables::sequence::{self, Sequence};
 use ekho_storage::tables::signing_key;
-use ekho_storage::tables::{AgentNo, FleetNo, conversation};
+use ekho_storage::tables::{AgentNo, FleetNo, a2a_client, conversation};
 
 use super::access::Principal;
 use super::agent::auto_quarantine;
@@ -96,6 +96,30 @@ pub(crate) fn send_one(
         return Ok(Err(Refusal::Held(HeldStatus::Paused)));
     }
     Ok(Ok(accepted))
+}
+
+/// The refusal of what an agent answers to an A2A client outside the inbox, where it may not: as a
+/// message to the client it would not have been accepted either. It counts against no rate, because
+/// the client asked for it.
+pub(crate) fn refused_answer(
+    apply: &mut Apply<'_>,
+    sender: &mut Agent,
+    new: &NewMessage,
+    client: AgentNo,
+) -> Result<Option<Refusal>, StorageError> {
+    if let Some(held) = HeldStatus::of(apply.status(sender)?) {
+        return Ok(Some(Refusal::Held(held)));
+    }
+    match policy::permitted(apply, sender, new, vec![client])? {
+        // Nobody waits for an operator in the middle of an answer.
+        Ok(Permitted {
+            approval_for: Some(policy),
+            ..
+        }) => return Ok(Some(Refusal::PolicyDenied(policy))),
+        Ok(_) => {}
+        Err(refusal) => return Ok(Some(refusal)),
+    }
+    hook::refused(apply, sender, new)
 }
 
 /// Counts one message in the sender's window.
@@ -347,8 +371,8 @@ fn recipients(
     }
     let numbers = match &new.recipient {
         Recipient::Agent(id) => match apply.live_agent(fleet, id)? {
-            Some(agent) => vec![redirected(apply, &agent)?],
-            None => return Ok(Err(Refusal::UnknownRecipient)),
+            Some(agent) if !agent.is_client() => vec![redirected(apply, &agent)?],
+            _ => return Ok(Err(Refusal::UnknownRecipient)),
         },
         Recipient::Group(id) => {
             let room = room::get(apply.txn, fleet, id)?;
@@ -379,7 +403,7 @@ fn recipients(
             let mut numbers = Vec::with_capacity(agents.len());
             for agent in agents
                 .iter()
-                .filter(|agent| !agent.revoked && agent.no != author.no())
+                .filter(|agent| !agent.revoked && !agent.is_client() && agent.no != author.no())
             {
                 numbers.push(redirected(apply, agent)?);
             }
@@ -422,7 +446,12 @@ pub(crate) fn rate_state(apply: &Apply<'_>, sender: &Agent) -> Result<RateState,
     } else {
         0
     };
-    let limit = apply.settings.rate_max_messages;
+    let own = match sender.is_client() {
+        true => a2a_client::get(apply.txn, sender.fleet, sender.no)?,
+        false => None,
+    };
+    let own = own.and_then(|client| client.rate_max_messages);
+    let limit = own.unwrap_or(apply.settings.rate_max_messages);
     Ok(RateState {
         limit,
         remaining: limit.saturating_sub(used),

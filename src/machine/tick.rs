@@ -19,6 +19,7 @@ use super::delivery::Slot;
 use super::edge::longest_wait_ms;
 use super::license;
 use super::outcome::Outcome;
+use super::task;
 
 /// Deliveries of one message removed in one step; a larger fan-out takes several.
 const REMOVED_AT_ONCE: usize = 500;
@@ -129,6 +130,7 @@ fn handle(apply: &mut Apply<'_>, due_ms: u64, entry: &Due) -> Result<(), Storage
             }
             Ok(())
         }
+        Due::Task { fleet, task } => task::due(apply, due_ms, *fleet, *task),
         Due::Notice {
             fleet,
             agent,

@@ -54,6 +54,8 @@ pub struct StateCounts {
     pub messages_accepted: u64,
     /// Deliveries by status.
     pub deliveries: Vec<(&'static str, u64)>,
+    /// A2A tasks by state.
+    pub tasks: Vec<(&'static str, u64)>,
     /// Dead letters stored.
     pub dead_letters: u64,
     /// Refusals by rate limit in the last 24 hours.
@@ -77,6 +79,8 @@ pub struct NodeGauges {
     pub log_index: u64,
     /// Requests waiting for messages: long polls and streams.
     pub long_polls: u64,
+    /// Streams that follow A2A tasks.
+    pub task_streams: u64,
     /// Sends that wait in the outbox of an edge node.
     pub outbox_entries: u64,
     /// How long the oldest of them has waited.
@@ -124,6 +128,7 @@ pub struct Metrics {
     log_written_bytes: IntCounter,
     queue_depth: IntGauge,
     delivery_lag_seconds: Histogram,
+    a2a_waiting: IntGauge,
     connections: IntGauge,
     connections_cut: IntCounterVec,
 }
@@ -136,6 +141,8 @@ struct Scraped {
     messages: IntGaugeVec,
     messages_accepted: IntGauge,
     deliveries: IntGaugeVec,
+    tasks: IntGaugeVec,
+    task_streams: IntGauge,
     dead_letters: IntGauge,
     rate_violations_24h: IntGauge,
     heartbeats_recent: IntGauge,
@@ -176,27 +183,12 @@ impl Make<'_> {
     }
 }
 
-const A2A_STATES: [&str; 6] = [
-    "submitted",
-    "working",
-    "input-required",
-    "completed",
-    "failed",
-    "canceled",
-];
-
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Result<Self, Error> {
         let registry = Registry::new();
         let make = Make(&registry);
         make.gauge("ekho_up", "1 while the relay answers")?.set(1);
-        // No tasks are kept, so there are none in any state; dashboards made for the original
-        // find the name.
-        let tasks = make.gauges("ekho_a2a_tasks_total", "A2A tasks by state", &["state"])?;
-        for state in A2A_STATES {
-            tasks.with_label_values(&[state]).set(0);
-        }
         let status = ["status"];
         let scraped = Scraped {
             relay_info: make.gauges(
@@ -212,6 +204,8 @@ impl Metrics {
                 "Messages accepted, ever; each is in one status of ekho_messages_total",
             )?,
             deliveries: make.gauges("ekho_deliveries_total", "Deliveries by status", &status)?,
+            tasks: make.gauges("ekho_a2a_tasks_total", "A2A tasks by state", &["state"])?,
+            task_streams: make.gauge("ekho_a2a_streams", "Streams that follow A2A tasks")?,
             dead_letters: make.gauge("ekho_dead_letters_total", "Dead letters stored")?,
             rate_violations_24h: make.gauge(
                 "ekho_rate_violations_24h",
@@ -286,6 +280,10 @@ impl Metrics {
                 "From when a delivery is due to when it is handed out",
                 &LAG_SECONDS,
             )?,
+            a2a_waiting: make.gauge(
+                "ekho_a2a_blocking_waits",
+                "Blocking A2A requests that wait for their task",
+            )?,
             connections: make.gauge("ekho_http_connections", "Open connections")?,
             connections_cut,
             registry,
@@ -311,6 +309,12 @@ impl Metrics {
     /// A delivery was handed out this long after it was due.
     pub fn observe_delivery_lag(&self, lag: Duration) {
         self.delivery_lag_seconds.observe(lag.as_secs_f64());
+    }
+
+    /// A blocking A2A request begins to wait for its task; it does until this is dropped.
+    pub fn a2a_waiting(&self) -> Waiting<'_> {
+        self.a2a_waiting.inc();
+        Waiting(&self.a2a_waiting)
     }
 
     /// A connection was opened.
@@ -366,6 +370,7 @@ impl Scraped {
             (&self.agents, &counts.agents),
             (&self.messages, &counts.messages),
             (&self.deliveries, &counts.deliveries),
+            (&self.tasks, &counts.tasks),
         ] {
             for (status, value) in values {
                 gauges.with_label_values(&[*status]).set(gauge(*value));
@@ -383,6 +388,7 @@ impl Scraped {
             (&self.log_bytes, node.log_bytes),
             (&self.log_index, node.log_index),
             (&self.waiting, node.long_polls),
+            (&self.task_streams, node.task_streams),
             (&self.outbox_entries, node.outbox_entries),
             (&self.outbox_oldest_seconds, node.outbox_oldest_seconds),
         ] {
@@ -393,6 +399,15 @@ impl Scraped {
             self.open_files.set(gauge(process.open_files));
             self.cpu_seconds.set(process.cpu_seconds);
         }
+    }
+}
+
+/// One that waits, as long as it does.
+pub struct Waiting<'a>(&'a IntGauge);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

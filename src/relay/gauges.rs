@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ekho_storage::tables::counter::{self, Counter};
+use ekho_storage::tables::task::TaskState;
 use ekho_storage::tables::{fleet, settings};
 
 use crate::clock::now_ms;
@@ -53,6 +54,9 @@ impl Service {
             ] {
                 add(&mut counts.deliveries, name, counter)?;
             }
+            for state in TaskState::ALL {
+                add(&mut counts.tasks, state.as_str(), state.counter())?;
+            }
             counts.messages_accepted += get(Counter::MessageAccepted)?;
             counts.dead_letters += get(Counter::DeadLetters)?;
             counts.rate_violations_24h += get(Counter::RateViolations)?;
@@ -78,6 +82,7 @@ impl Service {
             log_bytes: status.log_size_bytes,
             log_index: status.applied_index.unwrap_or(0),
             long_polls: self.waiters.len() as u64,
+            task_streams: self.task_streams.open() as u64,
             outbox_entries: backlog.entries,
             outbox_oldest_seconds: waited_ms / 1000,
         })

@@ -228,6 +228,7 @@ impl Relay {
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             damaged: CancellationToken::new(),
+            task_streams: Arc::default(),
             live_streams: Arc::new(tokio::sync::Semaphore::new(LIVE_STREAMS)),
             analyses: tokio::sync::Semaphore::new(ANALYSES_AT_ONCE),
             backups: Arc::new(tokio::sync::Semaphore::new(backup::AT_ONCE)),

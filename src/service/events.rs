@@ -287,6 +287,7 @@ pub fn public(
         Resource::Approval(uuid) => ("approval".into(), id::from_uuid("apr_", *uuid)),
         Resource::Conversation(id) => ("conversation".into(), id.clone()),
         Resource::Other(kind, id) => (kind.clone(), id.clone()),
+        Resource::Task(uuid) => ("a2a_task".into(), id::from_uuid("task_", *uuid)),
     };
     let conversation_id = match (&event.conversation_id, about) {
         (Some(id), _) => Some(id.clone()),

@@ -17,6 +17,7 @@ use futures::{StreamExt, stream};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::tasks::Party;
 use super::{Caller, Service, ServiceError};
 use crate::clock::{Iso, now_ms};
 use crate::extension::{Call, Decision, Message};
@@ -40,6 +41,17 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let messages = messages.iter_mut().map(|new| (&caller.agent, new));
         self.judge_all(caller.agent.fleet, Some(caller), messages.collect())
+            .await
+    }
+
+    /// The same for a message of a party of an A2A task.
+    pub(super) async fn judge_of(
+        &self,
+        by: &Party,
+        message: &mut NewMessage,
+    ) -> Result<(), ServiceError> {
+        let agent = by.agent();
+        self.judge_all(agent.fleet, by.signed(), vec![(agent, message)])
             .await
     }
 

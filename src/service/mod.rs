@@ -1,11 +1,13 @@
 //! Use cases: builds commands, reads the state. The only caller of raft.
 
+pub mod a2a_clients;
 pub mod actions;
 pub mod activity;
 pub mod agents;
 pub mod analytics;
 pub mod approvals;
 pub mod backup;
+pub mod cards;
 pub mod cluster;
 pub mod conversations;
 pub mod dead_letters;
@@ -27,6 +29,7 @@ pub mod page;
 pub mod policies;
 pub mod sessions;
 pub mod steering;
+pub mod tasks;
 pub mod timeline;
 pub mod totp;
 pub mod waiting;
@@ -107,6 +110,8 @@ pub struct Service {
     pub stopping: CancellationToken,
     /// Cancelled when the state on disk was found damaged.
     pub damaged: CancellationToken,
+    /// Who follows A2A tasks here.
+    pub task_streams: Arc<tasks::TaskStreams>,
     /// Bounds the live views of operators.
     pub live_streams: Arc<tokio::sync::Semaphore>,
     /// Bounds long reads of counters.

@@ -1,5 +1,6 @@
 //! The built relay, black box: over HTTP with signatures made here, and through its command line.
 //!
+//! - `a2a`: agents as A2A clients reach them
 //! - `contract`: the original's agent API, row by row
 //! - `signature`: who may ask, once
 //! - `backups`: backups, restoring them, and a node that outlived the others
@@ -17,6 +18,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod a2a;
 mod backups;
 mod beyond;
 mod checks;

@@ -22,6 +22,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod a2a;
 mod agent;
 mod hook;
 mod http;
@@ -35,6 +36,7 @@ mod signing;
 mod sse;
 mod time;
 
+pub use a2a::{A2aClient, a2a_message, rpc};
 pub use agent::{Agent, SignedRequest, body_hash, direct, message_to, signature, uuid};
 pub use hook::{Heard, HookServer, Reply};
 pub use http::{Answer, Http};

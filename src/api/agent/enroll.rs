@@ -4,6 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use ekho_storage::tables::agent::A2A_CLIENT_RUNTIME;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -96,6 +97,12 @@ async fn enroll(
     };
     if !slug(&new.runtime) {
         fields.wrong("runtime", "lower-case letters, digits, - _ and . only");
+    }
+    if new.runtime == A2A_CLIENT_RUNTIME {
+        fields.wrong(
+            "runtime",
+            "clients with bearer tokens are made by operators",
+        );
     }
     fields.finish()?;
     let enrolled = app.service.enroll(new).await?;

@@ -6,6 +6,7 @@ mod enroll;
 mod identity;
 mod inbox;
 pub(super) mod messages;
+mod tasks;
 
 use super::openapi::Routes;
 
@@ -21,4 +22,5 @@ pub fn router() -> Routes {
         .merge(identity::router())
         .merge(actions::router())
         .merge(conversations::router())
+        .merge(tasks::router())
 }

@@ -33,7 +33,7 @@ const COOKIE: &str = "operator_cookie";
 /// The header without which a cookie changes nothing.
 const CSRF: &str = "csrf_header";
 /// The four headers of a signature.
-const SIGNATURE: [(&str, &str, &str); 4] = [
+pub const SIGNATURE: [(&str, &str, &str); 4] = [
     ("agent_id", "x-ekho-agent-id", "The agent's id."),
     (
         "agent_timestamp",

@@ -1,5 +1,6 @@
 //! The operator API: sign-in, operators, enrolment tokens, agents, approvals, settings.
 
+mod a2a_clients;
 mod activity;
 mod agents;
 mod analytics;
@@ -42,6 +43,7 @@ pub fn router() -> Routes {
         .merge(audit::router())
         .merge(backup::router())
         .merge(agents::router())
+        .merge(a2a_clients::router())
         .merge(approvals::router())
         .merge(settings::router())
         .merge(totp::router())

@@ -221,6 +221,7 @@ fn differs(line: &Value, event: &Event) -> Option<&'static str> {
         Resource::Approval(uuid) => json!(["approval", id::from_uuid("apr_", *uuid)]),
         Resource::Conversation(id) => json!(["conversation", id]),
         Resource::Other(kind, id) => json!([kind, id]),
+        Resource::Task(uuid) => json!(["a2a_task", id::from_uuid("task_", *uuid)]),
     };
     let payload: Value = serde_json::from_str(&event.payload).unwrap_or_default();
     let request_id = (!event.request_id.is_empty()).then_some(&event.request_id);

@@ -132,7 +132,15 @@ pub struct AgentLive {
 }
 record!(AgentLive, "agent_live");
 
+/// What a client runs on that cannot sign, and has a bearer token instead. No agent enrols so.
+pub const A2A_CLIENT_RUNTIME: &str = "a2a-client";
+
 impl Agent {
+    /// Whether it only asks others, with a bearer token: it has no inbox.
+    pub fn is_client(&self) -> bool {
+        self.runtime == A2A_CLIENT_RUNTIME
+    }
+
     /// How the agent is shown.
     pub fn status(&self, live: &AgentLive) -> AgentStatus {
         if self.revoked {

@@ -50,6 +50,22 @@ pub enum Counter {
     FleetsAtEdge = 41,
     /// Approvals stored now.
     Approvals = 33,
+    /// A2A tasks stored now that wait for their agent.
+    TaskSubmitted = 50,
+    /// Those that are worked on.
+    TaskWorking = 51,
+    /// Those that wait for their client.
+    TaskInputRequired = 52,
+    /// Those that wait for an authorization.
+    TaskAuthRequired = 53,
+    /// Those that are done.
+    TaskCompleted = 54,
+    /// Those that failed.
+    TaskFailed = 55,
+    /// Those that were called off.
+    TaskCanceled = 56,
+    /// Those that were refused.
+    TaskRejected = 57,
 }
 
 impl Counter {

@@ -117,6 +117,13 @@ pub enum Due {
     },
     /// A licence ends.
     License,
+    /// An A2A task was left alone for too long, or one that is over is removed.
+    Task {
+        /// Fleet.
+        fleet: FleetNo,
+        /// The task.
+        task: u128,
+    },
     /// What one agent sent another is no longer counted for a policy.
     PairRate {
         /// Fleet.
@@ -166,6 +173,7 @@ fn key(due_ms: TimeMs, due: &Due) -> Key {
         Due::Events { fleet } => key.u8(15).u32(*fleet),
         Due::Approval { fleet, approval } => key.u8(16).u32(*fleet).u128(*approval),
         Due::License => key.u8(30),
+        Due::Task { fleet, task } => key.u8(31).u32(*fleet).u128(*task),
         Due::PairRate {
             fleet,
             policy,
@@ -250,6 +258,10 @@ fn parse(bytes: &[u8]) -> Result<(TimeMs, Due), StorageError> {
             approval: key.u128()?,
         },
         30 => Due::License,
+        31 => Due::Task {
+            fleet: key.u32()?,
+            task: key.u128()?,
+        },
         17 => Due::PairRate {
             fleet: key.u32()?,
             policy: key.text()?.into(),

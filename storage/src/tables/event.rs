@@ -58,6 +58,8 @@ pub enum Resource {
     Conversation(String),
     /// Another thing: its kind and public id.
     Other(String, String),
+    /// An A2A task, by UUID.
+    Task(u128),
 }
 
 /// Declares the kinds of event with their names on the wire. Their order is the format: new ones go
@@ -163,6 +165,13 @@ kinds! {
     RelayRestored = "relay.restored",
     RelayRecovered = "relay.recovered",
     MessageEdgeRefused = "message.edge_refused",
+    TaskStatus = "a2a_task.status",
+    TaskUpdateRefused = "a2a_task.update_refused",
+    AgentCardChanged = "agent.card_changed",
+    A2aClientCreated = "a2a_client.created",
+    A2aClientUpdated = "a2a_client.updated",
+    A2aTokenCreated = "a2a_token.created",
+    A2aTokenRevoked = "a2a_token.revoked",
 }
 
 impl EventKind {

@@ -152,6 +152,11 @@ pub fn put_body(txn: &mut Txn, fleet: FleetNo, uuid: u128, body: &[u8]) {
     txn.put(Cf::Body, key(fleet, uuid), body.to_vec());
 }
 
+/// Removes a body that is no message's, but another text.
+pub fn delete_body(txn: &mut Txn, fleet: FleetNo, uuid: u128) {
+    txn.delete(Cf::Body, key(fleet, uuid));
+}
+
 /// Removes a message and its body.
 pub fn delete(txn: &mut Txn, fleet: FleetNo, uuid: u128) {
     txn.delete(Cf::Message, key(fleet, uuid));

@@ -4,7 +4,9 @@
 //! fleet's data begins with the fleet's number. Functions here keep a table and its indexes in
 //! step; rules about when something may change belong to the state machine.
 
+pub mod a2a_client;
 pub mod agent;
+pub mod agent_card;
 pub mod agent_index;
 pub mod approval;
 pub mod cluster;
@@ -37,6 +39,7 @@ pub mod session;
 pub mod settings;
 pub mod signing_key;
 pub mod system;
+pub mod task;
 pub mod token;
 pub mod totp;
 
@@ -81,6 +84,9 @@ pub(crate) mod registry {
     pub const APPROVAL_ORDER: u8 = 56;
     pub const FLEET_SETTINGS: u8 = 57;
     pub const EDGE_DONE: u8 = 58;
+    pub const A2A_CLIENT: u8 = 60;
+    pub const A2A_TOKEN: u8 = 61;
+    pub const AGENT_CARD: u8 = 62;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).

@@ -20,6 +20,7 @@ struct Nobody;
 impl Sink for Nobody {
     fn wake(&self, _: &[(FleetNo, AgentNo)]) {}
     fn close(&self, _: FleetNo) {}
+    fn updated(&self, _: &[(FleetNo, u128)]) {}
     fn recorded(&self) {}
 }
 

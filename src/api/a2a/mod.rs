@@ -1,0 +1,31 @@
+//! A2A: agents as other A2A clients reach them. One model, the official types of the protocol, and
+//! one file a binding.
+//!
+//! - `ask`: who asks, in which version, whom
+//! - `methods`: what can be asked for, in the types of the protocol
+//! - `render`: tasks as they are stored, in those types
+//! - `failure`: every error, in the form of each binding
+//! - `jsonrpc`: JSON-RPC, of version 1.0 and, by `v03`, of 0.3
+//! - `rest`: HTTP+JSON, of version 1.0
+//! - `card`: what agents and the fleet say of themselves
+
+mod ask;
+pub(super) mod card;
+mod failure;
+mod jsonrpc;
+pub(super) mod methods;
+pub(super) mod render;
+mod rest;
+mod v03;
+
+use axum::Router;
+
+use super::App;
+
+/// Routes of the protocol. Its specification describes them, not ours.
+pub fn router() -> Router<App> {
+    Router::new()
+        .merge(card::router())
+        .merge(jsonrpc::router())
+        .merge(rest::router())
+}
