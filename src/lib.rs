@@ -19,6 +19,7 @@ pub mod joining;
 pub mod license;
 pub mod machine;
 pub mod metrics;
+pub mod outward;
 pub mod readable;
 pub mod rebuilding;
 pub mod relay;

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ekho_storage::tables::settings::Settings;
+use ipnet::IpNet;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -76,6 +77,8 @@ pub struct Config {
     pub tailnet: Tailnet,
     /// How it answers A2A.
     pub a2a: A2a,
+    /// Networks of the inside that requests to addresses that others chose may reach.
+    pub outbound_networks: Vec<IpNet>,
     /// Largest body of a request.
     pub body_limit_bytes: usize,
     /// Longest time for the head of a request to arrive.

@@ -262,7 +262,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
     );
     let (proxies, tailnet) = operators::load(loader);
     let oidc = oidc::load(loader);
-    let a2a = a2a::load(loader);
+    let (a2a, outbound_networks) = a2a::load(loader);
     let settings = seeds::load(loader);
     loader.finish();
     Config {
@@ -278,6 +278,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         proxies,
         tailnet,
         a2a,
+        outbound_networks,
         body_limit_bytes,
         header_timeout: Duration::from_secs(header_timeout_seconds),
         idle_timeout: Duration::from_secs(idle_timeout_seconds),

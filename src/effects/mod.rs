@@ -1,5 +1,5 @@
-//! What follows a commit: waking pollers and streams on every node; timers, and telling those who
-//! follow the audit log, on the leader only.
+//! What follows a commit: waking pollers and streams on every node; timers, telling those who
+//! follow the audit log, and telling A2A clients of their tasks, on the leader only.
 
 pub mod edge;
 pub mod followers;
@@ -7,5 +7,6 @@ pub mod heartbeats;
 pub mod indexer;
 pub mod license;
 pub mod nodes;
+pub mod pushes;
 pub mod timer;
 pub mod waiters;

@@ -28,6 +28,7 @@ enum Place {
 pub struct Waiters {
     places: Mutex<HashMap<Place, Slot>>,
     log: Notify,
+    tasks: Notify,
     waiting: AtomicUsize,
     following: AtomicUsize,
 }
@@ -92,6 +93,11 @@ impl Waiters {
         self.log.notified()
     }
 
+    /// Ends when any A2A task changes after the future was first polled or enabled.
+    pub fn updated_next(&self) -> tokio::sync::futures::Notified<'_> {
+        self.tasks.notified()
+    }
+
     /// How many wait for an inbox on this node.
     pub fn len(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -145,6 +151,7 @@ impl Sink for Arc<Waiters> {
     }
 
     fn updated(&self, tasks: &[Task]) {
+        self.tasks.notify_waiters();
         if self.following.load(Ordering::Relaxed) > 0 {
             self.wake_at(tasks.iter().copied().map(Place::Task));
         }

@@ -1,7 +1,6 @@
 //! Extensions over HTTP: a signed POST, and an answer of bounded size. Redirects are not followed:
 //! what is signed for one address goes to no other.
 
-use std::error::Error;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use super::sign::{self, Key};
 use crate::clock::{Iso, now_ms};
 use crate::extension::{Answer, Call, Decision, Extension, Failure, Message, NewFleet};
 use crate::ingress::seal::Sealer;
+use crate::outward;
 
 /// Longest way to a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -189,24 +189,12 @@ impl HttpHook {
     }
 }
 
-/// What went wrong on the way, with its causes; the address is not repeated.
+/// What went wrong on the way.
 fn unreachable_because(error: &reqwest::Error) -> Failure {
-    if error.is_timeout() {
-        return Failure::Timeout;
+    match error.is_timeout() {
+        true => Failure::Timeout,
+        false => Failure::Unreachable(outward::because(error)),
     }
-    let mut why = String::new();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        if !why.is_empty() {
-            why.push_str(": ");
-        }
-        why.push_str(&next.to_string());
-        cause = next.source();
-    }
-    if why.is_empty() {
-        why = "no answer".into();
-    }
-    Failure::Unreachable(why)
 }
 
 /// Reads the answer before a message is accepted. An empty one has nothing against it.

@@ -105,6 +105,7 @@ impl OperatorRequest {
             | OperatorRequest::ChangeA2aClient { .. }
             | OperatorRequest::CreateA2aToken { .. }
             | OperatorRequest::RevokeA2aToken { .. } => Need::Scope(Scope::Agents),
+            OperatorRequest::RetryPush { .. } => Need::Scope(Scope::Messages),
             OperatorRequest::DecideApproval { .. } => Need::Scope(Scope::Approvals),
             OperatorRequest::Redrive { .. }
             | OperatorRequest::Purge { .. }

@@ -111,6 +111,13 @@ pub enum Command {
         /// What.
         request: TaskRequest,
     },
+    /// Clients were told of their tasks, or could not be.
+    PushesTold {
+        /// The fleet.
+        fleet: FleetNo,
+        /// What came of each.
+        told: Vec<PushTold>,
+    },
 }
 
 impl Command {
@@ -120,7 +127,7 @@ impl Command {
         match self {
             Command::EdgeSend(_) => 2,
             Command::Join(join) => edge(join.part),
-            Command::A2aClient { .. } => 3,
+            Command::A2aClient { .. } | Command::PushesTold { .. } => 3,
             Command::Signed { request, .. } => match request {
                 AgentRequest::Task(_) | AgentRequest::PutCard { .. } => 3,
                 _ => 1,
@@ -132,7 +139,8 @@ impl Command {
                 OperatorRequest::CreateA2aClient(_)
                 | OperatorRequest::ChangeA2aClient { .. }
                 | OperatorRequest::CreateA2aToken { .. }
-                | OperatorRequest::RevokeA2aToken { .. } => 3,
+                | OperatorRequest::RevokeA2aToken { .. }
+                | OperatorRequest::RetryPush { .. } => 3,
                 _ => 1,
             },
             _ => 1,
@@ -880,6 +888,13 @@ pub enum OperatorRequest {
         /// Public id of the token.
         token_id: String,
     },
+    /// Have a push notification that was given up tried again.
+    RetryPush {
+        /// The task.
+        task: u128,
+        /// Id of the configuration.
+        id: String,
+    },
 }
 
 /// An A2A client to be made, with its first token.
@@ -920,6 +935,20 @@ pub enum TaskRequest {
     },
     /// The agent says how far it is.
     Update(Box<TaskUpdate>),
+    /// The client says where it wants to be told of the task.
+    PutPush {
+        /// The task.
+        task: u128,
+        /// Where.
+        push: NewPush,
+    },
+    /// The client does not want to be told there any more.
+    DeletePush {
+        /// The task.
+        task: u128,
+        /// Id of the configuration.
+        id: String,
+    },
 }
 
 impl TaskRequest {
@@ -928,7 +957,9 @@ impl TaskRequest {
         match self {
             TaskRequest::Send(send) => Some(&send.message),
             TaskRequest::Update(update) => Some(&update.carrier),
-            TaskRequest::Cancel { .. } => None,
+            TaskRequest::Cancel { .. }
+            | TaskRequest::PutPush { .. }
+            | TaskRequest::DeletePush { .. } => None,
         }
     }
 
@@ -937,7 +968,9 @@ impl TaskRequest {
         match self {
             TaskRequest::Send(send) => Some(&mut send.message),
             TaskRequest::Update(update) => Some(&mut update.carrier),
-            TaskRequest::Cancel { .. } => None,
+            TaskRequest::Cancel { .. }
+            | TaskRequest::PutPush { .. }
+            | TaskRequest::DeletePush { .. } => None,
         }
     }
 }
@@ -958,6 +991,36 @@ pub struct SendTask {
     pub content: u128,
     /// What came beside the first message, JSON.
     pub metadata: Option<String>,
+    /// Where the client wants to be told of the task.
+    pub push: Option<NewPush>,
+}
+
+/// Where a client wants to be told of a task.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewPush {
+    /// Id of the configuration.
+    pub id: String,
+    /// The address.
+    pub url: String,
+    /// Scheme of HTTP by which to show who calls.
+    pub scheme: Option<String>,
+    /// Token and credentials, encrypted.
+    pub sealed: Vec<u8>,
+}
+
+/// What came of telling a client of its task.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct PushTold {
+    /// The task.
+    pub task: u128,
+    /// Id of the configuration.
+    pub id: String,
+    /// When it was made: another one may have taken its place.
+    pub created_ms: TimeMs,
+    /// Number of the last update that it was told.
+    pub told: u64,
+    /// Why it was not told the next one, where it was to be.
+    pub failure: Option<String>,
 }
 
 /// What an agent says of its task.

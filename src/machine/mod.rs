@@ -32,6 +32,7 @@ mod rebuilt;
 mod send;
 mod session;
 pub mod task;
+pub mod task_push;
 mod tick;
 mod totp;
 mod vouched;
@@ -201,6 +202,7 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
             token_hash,
             request,
         } => task::for_client(apply, &token_hash, request),
+        Command::PushesTold { fleet, told } => task_push::told(apply, fleet, told),
         Command::Operator {
             token_hash,
             request_id,

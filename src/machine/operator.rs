@@ -26,6 +26,7 @@ use super::policy;
 use super::rebuilt;
 use super::send;
 use super::session::{self, NewApiToken};
+use super::task_push;
 use super::totp;
 
 /// Operators of a fleet.
@@ -221,6 +222,7 @@ pub(crate) fn order(
         OperatorRequest::SetLabels { agent_id, labels } => {
             agent::label(apply, &by, &agent_id, labels)
         }
+        OperatorRequest::RetryPush { task, id } => task_push::retry(apply, &by, task, &id),
         OperatorRequest::CreateA2aClient(new) => a2a_client::create(apply, &by, *new),
         OperatorRequest::ChangeA2aClient {
             client_id,

@@ -21,6 +21,7 @@ use super::delivery::Slot;
 use super::hook;
 use super::outcome::{Outcome, Refusal, TaskPart};
 use super::send::{self, Author};
+use super::task_push;
 
 /// The type of the messages that tasks are made of.
 pub const MESSAGE_TYPE: &str = "a2a.message";
@@ -73,6 +74,8 @@ pub(crate) fn handle(
         TaskRequest::Send(send) => self::send(apply, by, *send),
         TaskRequest::Cancel { task } => cancel(apply, &by, task),
         TaskRequest::Update(update) => self::update(apply, by, *update),
+        TaskRequest::PutPush { task, push } => task_push::put(apply, &by, task, push),
+        TaskRequest::DeletePush { task, id } => task_push::delete(apply, &by, task, &id),
     }
 }
 
@@ -158,9 +161,14 @@ fn send(apply: &mut Apply<'_>, client: Agent, new: SendTask) -> Result<Outcome, 
             messages: 0,
             artifacts: 0,
             size_bytes: 0,
+            pushes: 0,
             due_ms: 0,
         },
     };
+    if let Some(push) = new.push {
+        // It is told what follows from here on.
+        task_push::add(apply, fleet, &mut task, push)?;
+    }
     // What the agent said before the answer to it.
     supersede(apply, fleet, &mut task);
     add_message(apply, fleet, &mut task, new.content, text.len());
@@ -277,12 +285,17 @@ fn moved(
         state,
         message: said,
     };
-    tell(apply, fleet, &mut task, change);
+    tell(apply, fleet, &mut task, change)?;
     task::save(apply.txn, fleet, Some(before), &task)
 }
 
 /// Adds an update and wakes those who follow the task. The caller writes the task.
-fn tell(apply: &mut Apply<'_>, fleet: FleetNo, task: &mut Task, what: Change) {
+fn tell(
+    apply: &mut Apply<'_>,
+    fleet: FleetNo,
+    task: &mut Task,
+    what: Change,
+) -> Result<(), StorageError> {
     task.updates += 1;
     let update = Update {
         at_ms: apply.now(),
@@ -290,6 +303,10 @@ fn tell(apply: &mut Apply<'_>, fleet: FleetNo, task: &mut Task, what: Change) {
     };
     task::put_update(apply.txn, fleet, task.uuid, task.updates, &update);
     apply.updated(fleet, task.uuid);
+    match task.pushes {
+        0 => Ok(()),
+        _ => task_push::open_all(apply, fleet, task.uuid),
+    }
 }
 
 fn record(
@@ -411,7 +428,7 @@ fn update(apply: &mut Apply<'_>, by: Agent, update: TaskUpdate) -> Result<Outcom
                 append,
                 last_chunk,
             };
-            tell(apply, fleet, &mut task, change);
+            tell(apply, fleet, &mut task, change)?;
             task::put(apply.txn, fleet, &task);
             Ok(Outcome::TaskChanged {
                 number: task.updates,
@@ -562,6 +579,7 @@ pub(crate) fn due(
         let kind = EventKind::TaskStatus;
         return record(apply, fleet, kind, Actor::System, &task, told);
     }
+    task_push::delete_all(apply, fleet, &mut task)?;
     let removed = task::remove_rows(apply.txn, fleet, uuid, REMOVED_AT_ONCE)?;
     if removed == REMOVED_AT_ONCE {
         // The rest is a step of its own.

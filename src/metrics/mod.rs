@@ -129,6 +129,7 @@ pub struct Metrics {
     queue_depth: IntGauge,
     delivery_lag_seconds: Histogram,
     a2a_waiting: IntGauge,
+    a2a_pushes: IntCounterVec,
     connections: IntGauge,
     connections_cut: IntCounterVec,
 }
@@ -250,6 +251,14 @@ impl Metrics {
         for cut in [Cut::Header, Cut::Body, Cut::Idle, Cut::Tls, Cut::Limit] {
             connections_cut.with_label_values(&[cut.label()]);
         }
+        let pushes = Opts::new(
+            "ekho_a2a_push_attempts_total",
+            "Push notifications sent to A2A clients, by result",
+        );
+        let a2a_pushes = make.add(IntCounterVec::new(pushes, &["result"])?)?;
+        for is_heard in [true, false] {
+            a2a_pushes.with_label_values(&[push_result(is_heard)]);
+        }
         Ok(Metrics {
             scraped: Mutex::new(scraped),
             http: HttpMetrics::new(&make)?,
@@ -284,6 +293,7 @@ impl Metrics {
                 "ekho_a2a_blocking_waits",
                 "Blocking A2A requests that wait for their task",
             )?,
+            a2a_pushes,
             connections: make.gauge("ekho_http_connections", "Open connections")?,
             connections_cut,
             registry,
@@ -309,6 +319,13 @@ impl Metrics {
     /// A delivery was handed out this long after it was due.
     pub fn observe_delivery_lag(&self, lag: Duration) {
         self.delivery_lag_seconds.observe(lag.as_secs_f64());
+    }
+
+    /// A push notification was sent; whether it was heard.
+    pub fn a2a_push(&self, is_heard: bool) {
+        self.a2a_pushes
+            .with_label_values(&[push_result(is_heard)])
+            .inc();
     }
 
     /// A blocking A2A request begins to wait for its task; it does until this is dropped.
@@ -399,6 +416,13 @@ impl Scraped {
             self.open_files.set(gauge(process.open_files));
             self.cpu_seconds.set(process.cpu_seconds);
         }
+    }
+}
+
+fn push_result(is_heard: bool) -> &'static str {
+    match is_heard {
+        true => "heard",
+        false => "failed",
     }
 }
 

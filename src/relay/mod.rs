@@ -21,7 +21,7 @@ use crate::effects::followers;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
 use crate::effects::waiters::Waiters;
-use crate::effects::{edge, license, nodes, timer};
+use crate::effects::{edge, license, nodes, pushes, timer};
 use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
 use crate::identity::{Identity, IdentityError};
@@ -32,6 +32,7 @@ use crate::ingress::tokens::TokenHasher;
 use crate::license::Configured;
 use crate::machine::RelayMachine;
 use crate::metrics::Metrics;
+use crate::outward::Outward;
 use crate::secrets::Secrets;
 use crate::service::backup;
 use crate::service::edge::Edge;
@@ -86,6 +87,9 @@ pub enum OpenError {
     /// The master secret.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// Requests outward.
+    #[error("requests to the outside cannot be made: {0}")]
+    Outward(#[from] reqwest::Error),
     /// Sign-in by an OpenID provider.
     #[error(transparent)]
     Oidc(#[from] BuildError),
@@ -219,6 +223,7 @@ impl Relay {
             progress: Progress::default(),
             license: Configured::resolve(&config.license, now_ms()),
             extensions: Hooks::new(extensions, Arc::clone(&metrics)),
+            outward: Outward::new(config.outbound_networks.clone())?,
             oidc,
             metrics,
             base_url: config.base_url.clone(),
@@ -264,6 +269,7 @@ impl Relay {
         relay
             .tasks
             .spawn(followers::run(Arc::clone(&relay.service)));
+        relay.tasks.spawn(pushes::run(Arc::clone(&relay.service)));
         relay.scrub();
         Ok(relay)
     }

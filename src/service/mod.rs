@@ -27,6 +27,8 @@ pub mod oidc;
 pub mod operators;
 pub mod page;
 pub mod policies;
+pub mod protocol;
+pub mod pushes;
 pub mod sessions;
 pub mod steering;
 pub mod tasks;
@@ -56,6 +58,7 @@ use crate::machine::RelayMachine;
 use crate::machine::command::Auth;
 use crate::machine::policy::RuleCache;
 use crate::metrics::Metrics;
+use crate::outward::Outward;
 use crate::secrets::Secrets;
 
 pub use error::ServiceError;
@@ -91,6 +94,8 @@ pub struct Service {
     pub license: Configured,
     /// Hooks and extensions.
     pub extensions: Hooks,
+    /// Sends requests to addresses that others chose.
+    pub outward: Outward,
     /// The OpenID provider that operators may sign in with.
     pub oidc: Option<Provider>,
     /// What is measured.

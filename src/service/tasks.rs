@@ -251,7 +251,11 @@ impl Service {
         }
     }
 
-    async fn do_task(&self, by: &Party, request: TaskRequest) -> Result<Outcome, ServiceError> {
+    pub(super) async fn do_task(
+        &self,
+        by: &Party,
+        request: TaskRequest,
+    ) -> Result<Outcome, ServiceError> {
         /// As with other messages: who changes hooks all the time must not keep us here.
         const TRIES: usize = 5;
         let mut request = request;

@@ -340,7 +340,7 @@ fn bare(app: &App, fleet: &Fleet, base: &str) -> AgentCard {
         ],
         capabilities: AgentCapabilities {
             streaming: Some(true),
-            push_notifications: Some(false),
+            push_notifications: Some(true),
             extensions: None,
             extended_agent_card: Some(true),
         },

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::ask::{Ask, Shown, Version, identify};
 use super::failure::Failure;
 use super::methods::{self, Updates};
-use super::{card, v03};
+use super::{card, push, v03};
 use crate::api::App;
 
 /// How often a stream says that it is still there.
@@ -162,18 +162,15 @@ async fn call_v1(ask: &Ask, method: &str, params: Value) -> Result<Answer, Failu
             let request: a2a::GetExtendedAgentCardRequest = read(params)?;
             write(card::extended(ask, request.tenant.as_deref()).await?)
         }
-        "CreateTaskPushNotificationConfig"
-        | "GetTaskPushNotificationConfig"
-        | "ListTaskPushNotificationConfigs"
-        | "DeleteTaskPushNotificationConfig" => Err(no_push()),
+        "CreateTaskPushNotificationConfig" => write(push::create(ask, read(params)?).await?),
+        "GetTaskPushNotificationConfig" => write(push::get(ask, read(params)?).await?),
+        "ListTaskPushNotificationConfigs" => write(push::list(ask, read(params)?).await?),
+        "DeleteTaskPushNotificationConfig" => {
+            push::delete(ask, read(params)?).await?;
+            Ok(Answer::One(json!({})))
+        }
         _ => Err(no_method(method)),
     }
-}
-
-/// The answer to everything about push notifications while there are none (3.3.4).
-pub fn no_push() -> Failure {
-    let code = error_code::PUSH_NOTIFICATION_NOT_SUPPORTED;
-    Failure::new(code, "push notifications are not supported")
 }
 
 async fn call_v03(ask: &Ask, method: &str, params: Value) -> Result<Answer, Failure> {
@@ -213,10 +210,30 @@ async fn call_v03(ask: &Ask, method: &str, params: Value) -> Result<Answer, Fail
             let card = card::extended(ask, None).await?;
             Ok(Answer::One(v03::card(&card)))
         }
-        "tasks/pushNotificationConfig/set"
-        | "tasks/pushNotificationConfig/get"
-        | "tasks/pushNotificationConfig/list"
-        | "tasks/pushNotificationConfig/delete" => Err(no_push()),
+        "tasks/pushNotificationConfig/set" => {
+            let config = push::create(ask, v03::read_push(params)?).await?;
+            Ok(Answer::One(v03::push(&config)))
+        }
+        "tasks/pushNotificationConfig/get" => {
+            let (task_id, id) = v03::read_push_id(params)?;
+            let all = push::list(ask, v03::list_pushes(task_id)).await?.configs;
+            let mut found = all.iter().filter(|config| id.is_none() || config.id == id);
+            match found.next() {
+                Some(config) => Ok(Answer::One(v03::push(config))),
+                None => Err(push::unknown(id.unwrap_or_default())),
+            }
+        }
+        "tasks/pushNotificationConfig/list" => {
+            let (task_id, _) = v03::read_push_id(params)?;
+            let all = push::list(ask, v03::list_pushes(task_id)).await?.configs;
+            Ok(Answer::One(all.iter().map(v03::push).collect()))
+        }
+        "tasks/pushNotificationConfig/delete" => {
+            let (task_id, id) = v03::read_push_id(params)?;
+            let id = id.ok_or_else(|| Failure::invalid("pushNotificationConfigId", "required"))?;
+            push::delete(ask, v03::delete_push(task_id, id)).await?;
+            Ok(Answer::One(Value::Null))
+        }
         _ => Err(no_method(method)),
     }
 }

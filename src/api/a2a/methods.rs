@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::ask::Ask;
 use super::failure::Failure;
+use super::push;
 use super::render::{self, TASK_PREFIX};
 use super::v03;
 use crate::id;
@@ -187,8 +188,16 @@ async fn accept(ask: &Ask, request: SendMessageRequest) -> Result<u128, Failure>
     let ask = &ask.with_tenant(request.tenant.as_deref())?;
     check(&request)?;
     let SendMessageRequest {
-        message, metadata, ..
+        message,
+        metadata,
+        configuration,
+        ..
     } = request;
+    let push = configuration.and_then(|it| it.task_push_notification_config);
+    let push = match push {
+        Some(config) => Some(push::new_push(ask, &config, push::id_of(&config))?),
+        None => None,
+    };
     let service = &ask.app.service;
     let before = match message.task_id.as_deref().filter(|id| !id.is_empty()) {
         Some(id) => {
@@ -217,7 +226,8 @@ async fn accept(ask: &Ask, request: SendMessageRequest) -> Result<u128, Failure>
         (None, Some(given)) => given,
         (None, None) => id::new_id("ctx_"),
     };
-    let new = new_message(&recipient, message, context_id, before.as_ref(), metadata)?;
+    let mut new = new_message(&recipient, message, context_id, before.as_ref(), metadata)?;
+    new.push = push;
     let sent = service.send_to_task(&ask.by, TaskRequest::Send(Box::new(new)));
     match sent.await {
         Ok((task, _, _)) => Ok(task),
@@ -259,12 +269,6 @@ fn check(request: &SendMessageRequest) -> Result<(), Failure> {
         return Err(Failure::invalid("message.role", "expected ROLE_USER"));
     }
     check_parts("message.parts", message.parts.len())?;
-    let configuration = request.configuration.as_ref();
-    let push = configuration.and_then(|it| it.task_push_notification_config.as_ref());
-    if push.is_some() {
-        let code = error_code::PUSH_NOTIFICATION_NOT_SUPPORTED;
-        return Err(Failure::new(code, "push notifications are not supported"));
-    }
     Ok(())
 }
 
@@ -442,6 +446,7 @@ fn new_message(
         is_new: before.is_none(),
         content: id::new_uuid(),
         metadata,
+        push: None,
     })
 }
 

@@ -3,8 +3,8 @@
 //!
 //! - `ask`: who asks, in which version, whom
 //! - `methods`: what can be asked for, in the types of the protocol
-//! - `render`: tasks as they are stored, in those types
 //! - `failure`: every error, in the form of each binding
+//! - `push`: where clients want to be told of their tasks
 //! - `jsonrpc`: JSON-RPC, of version 1.0 and, by `v03`, of 0.3
 //! - `rest`: HTTP+JSON, of version 1.0
 //! - `card`: what agents and the fleet say of themselves
@@ -14,13 +14,15 @@ pub(super) mod card;
 mod failure;
 mod jsonrpc;
 pub(super) mod methods;
-pub(super) mod render;
+mod push;
 mod rest;
 mod v03;
 
 use axum::Router;
 
 use super::App;
+
+pub(super) use crate::service::protocol as render;
 
 /// Routes of the protocol. Its specification describes them, not ours.
 pub fn router() -> Router<App> {

@@ -19,8 +19,9 @@ use serde::de::DeserializeOwned;
 use super::ask::{Ask, Shown, Version, identify};
 use super::card;
 use super::failure::Failure;
-use super::jsonrpc::{KEEP_ALIVE, no_push};
+use super::jsonrpc::KEEP_ALIVE;
 use super::methods::{self, Updates};
+use super::push;
 use crate::api::code::Code;
 use crate::api::query::pairs;
 use crate::api::{ApiError, App};
@@ -90,7 +91,9 @@ async fn handle(
         }
         (None, "extendedAgentCard") => write(&card::extended(&ask, None).await?),
         (None, _) => write(&methods::list_tasks(&ask, read_list(query)?).await?),
-        (Some(_), _) if path.contains("/pushNotificationConfigs") => Err(no_push()),
+        (Some(task), _) if path.contains("/pushNotificationConfigs") => {
+            of_pushes(&ask, task, name("config"), &method, &body).await
+        }
         (Some(task), _) => of_task(&ask, &task, &method, query, &body).await,
     }
 }
@@ -139,6 +142,55 @@ async fn of_task(
             Err(error.into())
         }
         (Some(_), _) => Err(ApiError::new(Code::NotFound, "no such endpoint").into()),
+    }
+}
+
+/// `/tasks/{id}/pushNotificationConfigs` and one of them.
+async fn of_pushes(
+    ask: &Ask,
+    task_id: String,
+    id: Option<String>,
+    method: &Method,
+    body: &Bytes,
+) -> Result<Response, Failure> {
+    let tenant = None;
+    match (id, method) {
+        (None, &Method::POST) => {
+            let mut given: serde_json::Map<_, _> = read(body)?;
+            // The path names the task; the body need not.
+            given.insert("taskId".into(), task_id.into());
+            write(&push::create(ask, read_value(given.into())?).await?)
+        }
+        (None, &Method::GET) => {
+            let request = a2a::ListTaskPushNotificationConfigsRequest {
+                task_id,
+                page_size: None,
+                page_token: None,
+                tenant,
+            };
+            write(&push::list(ask, request).await?)
+        }
+        (Some(id), &Method::GET) => {
+            let request = a2a::GetTaskPushNotificationConfigRequest {
+                task_id,
+                id,
+                tenant,
+            };
+            write(&push::get(ask, request).await?)
+        }
+        (Some(id), &Method::DELETE) => {
+            let request = a2a::DeleteTaskPushNotificationConfigRequest {
+                task_id,
+                id,
+                tenant,
+            };
+            push::delete(ask, request).await?;
+            write(&serde_json::json!({}))
+        }
+        _ => {
+            let error = ApiError::new(Code::MethodNotAllowed, "method not allowed here");
+            Err(error.into())
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 
 use a2a::{
-    AgentCard, Artifact, ListTasksRequest, Message, Part, PartContent, Role,
-    SendMessageConfiguration, SendMessageRequest, StreamResponse, Task, TaskState, TaskStatus,
+    AgentCard, Artifact, AuthenticationInfo, DeleteTaskPushNotificationConfigRequest,
+    ListTaskPushNotificationConfigsRequest, ListTasksRequest, Message, Part, PartContent, Role,
+    SendMessageConfiguration, SendMessageRequest, StreamResponse, Task, TaskPushNotificationConfig,
+    TaskState, TaskStatus,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -228,7 +230,10 @@ fn read_configuration(mut given: Map<String, Value>) -> Result<SendMessageConfig
         accepted_output_modes: read(&mut given, "acceptedOutputModes", "configuration")?,
         task_push_notification_config: match push {
             None | Some(Value::Null) => None,
-            Some(config) => Some(read_as("configuration.pushNotificationConfig", config)?),
+            Some(config) => Some(read_inner_push(
+                "configuration.pushNotificationConfig",
+                config,
+            )?),
         },
         history_length: read(&mut given, "historyLength", "configuration")?,
         return_immediately: Some(!blocking),
@@ -384,4 +389,94 @@ pub fn card(card: &AgentCard) -> Value {
     );
     put(&mut value, "iconUrl", card.icon_url.as_ref());
     value
+}
+
+/// A push notification configuration as 0.3 writes it.
+pub fn push(config: &TaskPushNotificationConfig) -> Value {
+    let mut inner = json!({ "url": config.url });
+    put(&mut inner, "id", config.id.as_ref());
+    put(&mut inner, "token", config.token.as_ref());
+    if let Some(info) = &config.authentication {
+        let mut shown = json!({ "schemes": [info.scheme] });
+        put(&mut shown, "credentials", info.credentials.as_ref());
+        inner["authentication"] = shown;
+    }
+    json!({ "taskId": config.task_id, "pushNotificationConfig": inner })
+}
+
+/// Reads the parameters of `tasks/pushNotificationConfig/set`.
+pub fn read_push(params: Value) -> Result<TaskPushNotificationConfig, Failure> {
+    let Value::Object(mut params) = params else {
+        return Err(Failure::invalid("params", "expected an object"));
+    };
+    let task_id: Option<String> = read(&mut params, "taskId", "params")?;
+    let task_id = task_id.ok_or_else(|| Failure::invalid("taskId", "required"))?;
+    let field = "pushNotificationConfig";
+    let given = params.remove(field).unwrap_or_default();
+    Ok(TaskPushNotificationConfig {
+        task_id,
+        ..read_inner_push(field, given)?
+    })
+}
+
+fn read_inner_push(field: &str, given: Value) -> Result<TaskPushNotificationConfig, Failure> {
+    let Value::Object(mut given) = given else {
+        return Err(Failure::invalid(field, "expected an object"));
+    };
+    let url: Option<String> = read(&mut given, "url", field)?;
+    let authentication = match given.remove("authentication") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(mut info)) => {
+            let schemes: Option<Vec<String>> = read(&mut info, "schemes", field)?;
+            let scheme = schemes.unwrap_or_default().into_iter().next();
+            Some(AuthenticationInfo {
+                scheme: scheme.unwrap_or_else(|| "Bearer".into()),
+                credentials: read(&mut info, "credentials", field)?,
+            })
+        }
+        Some(_) => {
+            let field = format!("{field}.authentication");
+            return Err(Failure::invalid(field, "expected an object"));
+        }
+    };
+    Ok(TaskPushNotificationConfig {
+        url: url.ok_or_else(|| Failure::invalid(format!("{field}.url"), "required"))?,
+        id: read(&mut given, "id", field)?,
+        task_id: String::new(),
+        token: read(&mut given, "token", field)?,
+        authentication,
+        tenant: None,
+    })
+}
+
+/// Reads the parameters that name a configuration: its task, and its id where it is given.
+pub fn read_push_id(params: Value) -> Result<(String, Option<String>), Failure> {
+    let Value::Object(mut params) = params else {
+        return Err(Failure::invalid("params", "expected an object"));
+    };
+    let task_id: Option<String> = read(&mut params, "id", "params")?;
+    let task_id = task_id.ok_or_else(|| Failure::invalid("id", "required"))?;
+    Ok((
+        task_id,
+        read(&mut params, "pushNotificationConfigId", "params")?,
+    ))
+}
+
+/// Asks for all configurations of a task.
+pub fn list_pushes(task_id: String) -> ListTaskPushNotificationConfigsRequest {
+    ListTaskPushNotificationConfigsRequest {
+        task_id,
+        page_size: None,
+        page_token: None,
+        tenant: None,
+    }
+}
+
+/// Asks for one to be removed.
+pub fn delete_push(task_id: String, id: String) -> DeleteTaskPushNotificationConfigRequest {
+    DeleteTaskPushNotificationConfigRequest {
+        task_id,
+        id,
+        tenant: None,
+    }
 }

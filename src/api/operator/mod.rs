@@ -1,6 +1,7 @@
 //! The operator API: sign-in, operators, enrolment tokens, agents, approvals, settings.
 
 mod a2a_clients;
+mod a2a_pushes;
 mod activity;
 mod agents;
 mod analytics;
@@ -44,6 +45,7 @@ pub fn router() -> Routes {
         .merge(backup::router())
         .merge(agents::router())
         .merge(a2a_clients::router())
+        .merge(a2a_pushes::router())
         .merge(approvals::router())
         .merge(settings::router())
         .merge(totp::router())

@@ -172,6 +172,8 @@ kinds! {
     A2aClientUpdated = "a2a_client.updated",
     A2aTokenCreated = "a2a_token.created",
     A2aTokenRevoked = "a2a_token.revoked",
+    TaskPushGaveUp = "a2a_push.gave_up",
+    TaskPushRetried = "a2a_push.retried",
 }
 
 impl EventKind {

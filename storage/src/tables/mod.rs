@@ -40,6 +40,7 @@ pub mod settings;
 pub mod signing_key;
 pub mod system;
 pub mod task;
+pub mod task_push;
 pub mod token;
 pub mod totp;
 

@@ -54,6 +54,8 @@ pub struct Task {
     pub artifacts: u32,
     /// Texts of its messages and artifacts, together.
     pub size_bytes: u64,
+    /// Where its client wants to be told of it: how many places.
+    pub pushes: u32,
     /// The time of its one entry in the due index.
     pub due_ms: TimeMs,
 }

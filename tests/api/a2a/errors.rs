@@ -156,7 +156,6 @@ async fn the_same_errors_over_http() {
     let none = "/a2a/v1/tasks/task_00000000000000000000000000000000";
     let subscribe = format!("/a2a/v1/tasks/{id}:subscribe");
     let send = format!("/agents/{}/a2a/v1/message:send", agent.id);
-    let push = format!("/a2a/v1/tasks/{id}/pushNotificationConfigs");
     for (method, target, body, status, rpc_status, reason) in [
         ("GET", none, "", 404, "NOT_FOUND", "TASK_NOT_FOUND"),
         (
@@ -174,14 +173,6 @@ async fn the_same_errors_over_http() {
             400,
             "FAILED_PRECONDITION",
             "UNSUPPORTED_OPERATION",
-        ),
-        (
-            "POST",
-            &push,
-            "{}",
-            400,
-            "FAILED_PRECONDITION",
-            "PUSH_NOTIFICATION_NOT_SUPPORTED",
         ),
         (
             "POST",

@@ -7,6 +7,7 @@
 //! - `errors`: what is wrong is said in the words of each binding
 //! - `versions`: 1.0 and 0.3 at one address
 //! - `clients`: tokens that operators give, limit and take back
+//! - `push`: clients are told of their tasks
 //! - `cards`: what agents say of themselves, signed
 
 mod answers;
@@ -14,6 +15,7 @@ mod cards;
 mod clients;
 mod errors;
 mod lists;
+mod push;
 mod sending;
 mod streams;
 mod versions;

@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use ekho_storage::tables::task::{self, TaskState as Stored};
 use serde::de::DeserializeOwned;
 
+use super::ServiceError;
+use super::tasks::{SaidText, TaskText, UpdateText};
 use crate::id;
-use crate::service::ServiceError;
-use crate::service::tasks::{SaidText, TaskText, UpdateText};
 
 /// Ids of tasks begin like this.
 pub const TASK_PREFIX: &str = "task_";
