@@ -187,6 +187,10 @@ impl From<Refusal> for ApiError {
                 new(Code::TotpRequired, "a code of the second factor is needed")
             }
             Refusal::NoOperator => new(Code::NoOperator, "no operator of the fleet has this email"),
+            Refusal::OnlyA2a => new(
+                Code::Conflict,
+                "the agent is elsewhere: ask it by A2A, at /agents/{id}/a2a",
+            ),
             Refusal::TaskOver(state) => new(
                 Code::Conflict,
                 &format!("the task is {}, and stays so", state.as_str()),

@@ -104,7 +104,9 @@ impl OperatorRequest {
             | OperatorRequest::CreateA2aClient(_)
             | OperatorRequest::ChangeA2aClient { .. }
             | OperatorRequest::CreateA2aToken { .. }
-            | OperatorRequest::RevokeA2aToken { .. } => Need::Scope(Scope::Agents),
+            | OperatorRequest::RevokeA2aToken { .. }
+            | OperatorRequest::CreateA2aRemote(_)
+            | OperatorRequest::ChangeA2aRemote(_) => Need::Scope(Scope::Agents),
             OperatorRequest::RetryPush { .. } => Need::Scope(Scope::Messages),
             OperatorRequest::DecideApproval { .. } => Need::Scope(Scope::Approvals),
             OperatorRequest::Redrive { .. }

@@ -111,6 +111,15 @@ pub enum Command {
         /// What.
         request: TaskRequest,
     },
+    /// The relay does something for an A2A agent elsewhere.
+    Remote {
+        /// The fleet.
+        fleet: FleetNo,
+        /// The agent.
+        agent: AgentNo,
+        /// What.
+        request: RemoteRequest,
+    },
     /// Clients were told of their tasks, or could not be.
     PushesTold {
         /// The fleet.
@@ -127,7 +136,7 @@ impl Command {
         match self {
             Command::EdgeSend(_) => 2,
             Command::Join(join) => edge(join.part),
-            Command::A2aClient { .. } | Command::PushesTold { .. } => 3,
+            Command::A2aClient { .. } | Command::PushesTold { .. } | Command::Remote { .. } => 3,
             Command::Signed { request, .. } => match request {
                 AgentRequest::Task(_) | AgentRequest::PutCard { .. } => 3,
                 _ => 1,
@@ -140,7 +149,9 @@ impl Command {
                 | OperatorRequest::ChangeA2aClient { .. }
                 | OperatorRequest::CreateA2aToken { .. }
                 | OperatorRequest::RevokeA2aToken { .. }
-                | OperatorRequest::RetryPush { .. } => 3,
+                | OperatorRequest::RetryPush { .. }
+                | OperatorRequest::CreateA2aRemote(_)
+                | OperatorRequest::ChangeA2aRemote(_) => 3,
                 _ => 1,
             },
             _ => 1,
@@ -894,6 +905,52 @@ pub enum OperatorRequest {
         task: u128,
         /// Id of the configuration.
         id: String,
+    },
+    /// Register an A2A agent elsewhere.
+    CreateA2aRemote(Box<NewA2aRemote>),
+    /// Change where an A2A agent elsewhere is, and what it is shown.
+    ChangeA2aRemote(Box<NewA2aRemote>),
+}
+
+/// An A2A agent elsewhere.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewA2aRemote {
+    /// Its public id here, as an agent's.
+    pub agent_id: String,
+    /// For people; not changed once it is registered.
+    pub name: String,
+    /// Where its card is.
+    pub card_url: String,
+    /// Scheme of HTTP by which to show who calls.
+    pub scheme: Option<String>,
+    /// What goes with the scheme, encrypted.
+    pub sealed: Option<Vec<u8>>,
+}
+
+/// What the relay does for an A2A agent elsewhere.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum RemoteRequest {
+    /// Takes messages from its inbox.
+    Poll(Poll),
+    /// Gives one back that it could not be sent.
+    Nack(Nack),
+    /// It was sent a message of a task.
+    Sent {
+        /// The message.
+        message: u128,
+        /// The task.
+        task: u128,
+        /// What the task is called there.
+        task_id: String,
+        /// What its context is called there.
+        context_id: String,
+    },
+    /// It said how far a task is.
+    Update(Box<TaskUpdate>),
+    /// Nothing more is expected of it for a task.
+    Forget {
+        /// The task.
+        task: u128,
     },
 }
 

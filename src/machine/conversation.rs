@@ -29,7 +29,7 @@ pub(crate) fn create_room(
     let mut found = vec![(agent.no, agent.id.clone())];
     for id in members {
         let member = apply.live_agent(agent.fleet, id)?;
-        if let Some(member) = member.filter(|member| !member.is_client()) {
+        if let Some(member) = member.filter(|member| !member.is_client() && !member.is_remote()) {
             found.push((member.no, member.id));
         }
     }

@@ -11,6 +11,7 @@ pub mod policy;
 pub mod proof;
 
 pub mod a2a_client;
+pub mod a2a_remote;
 pub mod access;
 
 mod action;
@@ -202,6 +203,11 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
             token_hash,
             request,
         } => task::for_client(apply, &token_hash, request),
+        Command::Remote {
+            fleet,
+            agent,
+            request,
+        } => a2a_remote::act(apply, fleet, agent, request),
         Command::PushesTold { fleet, told } => task_push::told(apply, fleet, told),
         Command::Operator {
             token_hash,

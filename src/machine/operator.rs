@@ -9,6 +9,7 @@ use ekho_storage::tables::token::{self, EnrollmentToken};
 use ekho_storage::tables::{FleetNo, settings};
 
 use super::a2a_client;
+use super::a2a_remote;
 use super::access::{self, Principal};
 use super::agent::{self, HoldOrder};
 use super::apply::Apply;
@@ -223,6 +224,8 @@ pub(crate) fn order(
             agent::label(apply, &by, &agent_id, labels)
         }
         OperatorRequest::RetryPush { task, id } => task_push::retry(apply, &by, task, &id),
+        OperatorRequest::CreateA2aRemote(new) => a2a_remote::create(apply, &by, *new),
+        OperatorRequest::ChangeA2aRemote(new) => a2a_remote::change(apply, &by, *new),
         OperatorRequest::CreateA2aClient(new) => a2a_client::create(apply, &by, *new),
         OperatorRequest::ChangeA2aClient {
             client_id,

@@ -266,6 +266,8 @@ pub enum Refusal {
     TotpRequired,
     /// Somebody else vouches for them, but they are no operator here.
     NoOperator,
+    /// The agent is elsewhere, and only A2A reaches it.
+    OnlyA2a,
     /// The A2A task is over.
     TaskOver(TaskState),
     /// The A2A task holds as much as it may.

@@ -24,6 +24,7 @@ use super::delivery::{close_approval, make};
 use super::hook;
 use super::outcome::{HeldStatus, Outcome, RateState, Refusal, Sent};
 use super::policy::{self, Permitted};
+use super::task;
 
 /// Ids of rooms begin like this; a conversation under such an id belongs to the room.
 pub const ROOM_PREFIX: &str = "room_";
@@ -120,6 +121,17 @@ pub(crate) fn refused_answer(
         Err(refusal) => return Ok(Some(refusal)),
     }
     hook::refused(apply, sender, new)
+}
+
+/// Puts what an agent answers into the inbox of who asked; [`refused_answer`] had nothing against it.
+pub(crate) fn deliver_answer(
+    apply: &mut Apply<'_>,
+    sender: &Agent,
+    new: NewMessage,
+    client: AgentNo,
+) -> Result<(), StorageError> {
+    let permitted = Permitted::all(vec![client]);
+    accept(apply, Author::Agent(sender), new, permitted).map(|_| ())
 }
 
 /// Counts one message in the sender's window.
@@ -371,6 +383,10 @@ fn recipients(
     }
     let numbers = match &new.recipient {
         Recipient::Agent(id) => match apply.live_agent(fleet, id)? {
+            // Elsewhere only A2A is understood.
+            Some(agent) if agent.is_remote() && new.message_type != task::MESSAGE_TYPE => {
+                return Ok(Err(Refusal::OnlyA2a));
+            }
             Some(agent) if !agent.is_client() => vec![redirected(apply, &agent)?],
             _ => return Ok(Err(Refusal::UnknownRecipient)),
         },
@@ -403,7 +419,7 @@ fn recipients(
             let mut numbers = Vec::with_capacity(agents.len());
             for agent in agents
                 .iter()
-                .filter(|agent| !agent.revoked && !agent.is_client() && agent.no != author.no())
+                .filter(|agent| is_among_all(agent) && agent.no != author.no())
             {
                 numbers.push(redirected(apply, agent)?);
             }
@@ -421,6 +437,11 @@ fn recipients(
         numbers.retain(|number| *number != author.no());
     }
     Ok(Ok(numbers))
+}
+
+/// Whether an agent receives what is sent to all.
+fn is_among_all(agent: &Agent) -> bool {
+    !agent.revoked && !agent.is_client() && !agent.is_remote()
 }
 
 /// The agent that receives in this one's place: itself, or whom an operator's hold names. One

@@ -5,7 +5,7 @@
 //! what the agent says of it does. Out of a terminal state nothing leads.
 
 use ekho_storage::StorageError;
-use ekho_storage::tables::agent::Agent;
+use ekho_storage::tables::agent::{self, Agent};
 use ekho_storage::tables::control::Control;
 use ekho_storage::tables::delivery::DeliveryState;
 use ekho_storage::tables::due::{self, Due};
@@ -16,7 +16,7 @@ use ekho_storage::tables::{AgentNo, FleetNo, agent_card};
 
 use super::agent::put_control;
 use super::apply::{Apply, payload};
-use super::command::{NewChange, SendTask, TaskRequest, TaskUpdate};
+use super::command::{NewChange, NewMessage, SendTask, TaskRequest, TaskUpdate};
 use super::delivery::Slot;
 use super::hook;
 use super::outcome::{Outcome, Refusal, TaskPart};
@@ -25,6 +25,8 @@ use super::task_push;
 
 /// The type of the messages that tasks are made of.
 pub const MESSAGE_TYPE: &str = "a2a.message";
+/// The type under which policies and extensions are asked about what agents answer.
+pub const UPDATE_TYPE: &str = "a2a.update";
 /// Tasks of one client that are not over.
 pub const OPEN_TASKS_MAX: u64 = 10_000;
 /// Messages of one task.
@@ -393,7 +395,8 @@ fn update(apply: &mut Apply<'_>, by: Agent, update: TaskUpdate) -> Result<Outcom
     if let Some(refusal) = send::refused_answer(apply, &mut by, &update.carrier, task.client)? {
         return Ok(Outcome::Refused(refusal));
     }
-    match update.change {
+    let passed_on = passed_on(apply, &by, &task, &update)?;
+    let outcome = match update.change {
         NewChange::Status { state, has_message } => {
             let mut after = task.clone();
             let said = has_message.then_some(Said::Content(update.content));
@@ -405,10 +408,10 @@ fn update(apply: &mut Apply<'_>, by: Agent, update: TaskUpdate) -> Result<Outcom
             let told = payload(&[("state", state.as_str())]);
             let actor = Actor::Agent(by.no);
             record(apply, fleet, EventKind::TaskStatus, actor, &task, told)?;
-            Ok(Outcome::TaskChanged {
+            Outcome::TaskChanged {
                 number: task.updates + 1,
                 state,
-            })
+            }
         }
         NewChange::Artifact {
             artifact_id,
@@ -430,12 +433,51 @@ fn update(apply: &mut Apply<'_>, by: Agent, update: TaskUpdate) -> Result<Outcom
             };
             tell(apply, fleet, &mut task, change)?;
             task::put(apply.txn, fleet, &task);
-            Ok(Outcome::TaskChanged {
+            Outcome::TaskChanged {
                 number: task.updates,
                 state: task.state,
-            })
+            }
         }
+    };
+    if let Some((message, client)) = passed_on {
+        send::deliver_answer(apply, &by, message, client)?;
     }
+    Ok(outcome)
+}
+
+/// What an agent elsewhere answers, as a message to the agent that asked: that one hears of it where
+/// it hears of everything. Clients with bearer tokens have no inbox.
+fn passed_on(
+    apply: &Apply<'_>,
+    by: &Agent,
+    task: &Task,
+    update: &TaskUpdate,
+) -> Result<Option<(NewMessage, AgentNo)>, StorageError> {
+    let client = match by.is_remote() {
+        true => agent::get(apply.txn, by.fleet, task.client)?,
+        false => None,
+    };
+    if client.is_none_or(|client| client.revoked || client.is_client() || client.is_remote()) {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&update.carrier.body);
+    let told = match &update.change {
+        NewChange::Status { state, has_message } => {
+            let message = if *has_message { &*text } else { "null" };
+            format!(r#""state":"{}","message":{message}"#, state.as_str())
+        }
+        NewChange::Artifact {
+            append, last_chunk, ..
+        } => format!(r#""artifact":{text},"append":{append},"last_chunk":{last_chunk}"#),
+    };
+    let context_id = serde_json::Value::from(task.context_id.as_str());
+    let task_id = format!("task_{:032x}", task.uuid);
+    let body = format!(r#"{{"a2a":true,"taskId":"{task_id}","contextId":{context_id},{told}}}"#);
+    let message = NewMessage {
+        body: body.into_bytes(),
+        ..update.carrier.clone()
+    };
+    Ok(Some((message, task.client)))
 }
 
 /// Adds a chunk to an artifact, or begins it. The caller writes the task.

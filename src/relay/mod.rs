@@ -21,7 +21,7 @@ use crate::effects::followers;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
 use crate::effects::waiters::Waiters;
-use crate::effects::{edge, license, nodes, pushes, timer};
+use crate::effects::{edge, license, nodes, pushes, remotes, timer};
 use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
 use crate::identity::{Identity, IdentityError};
@@ -270,6 +270,7 @@ impl Relay {
             .tasks
             .spawn(followers::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(pushes::run(Arc::clone(&relay.service)));
+        relay.tasks.spawn(remotes::run(Arc::clone(&relay.service)));
         relay.scrub();
         Ok(relay)
     }

@@ -29,6 +29,7 @@ pub mod page;
 pub mod policies;
 pub mod protocol;
 pub mod pushes;
+pub mod remotes;
 pub mod sessions;
 pub mod steering;
 pub mod tasks;

@@ -159,9 +159,12 @@ impl Answer {
             .to_string()
     }
 
-    /// The body's `code`.
+    /// The body's `code`, or the reason of an A2A error.
     pub fn code(&self) -> String {
-        self.json()["code"].as_str().unwrap_or_default().to_string()
+        let body = self.json();
+        let reason = body["error"]["data"][0]["reason"].as_str();
+        let code = body["code"].as_str().map(str::to_string);
+        code.or(reason.map(str::to_lowercase)).unwrap_or_default()
     }
 
     /// The body of an answer that must be a success.

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use ekho_storage::tables::agent::A2A_CLIENT_RUNTIME;
+use ekho_storage::tables::agent::{A2A_CLIENT_RUNTIME, A2A_REMOTE_RUNTIME};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -98,10 +98,10 @@ async fn enroll(
     if !slug(&new.runtime) {
         fields.wrong("runtime", "lower-case letters, digits, - _ and . only");
     }
-    if new.runtime == A2A_CLIENT_RUNTIME {
+    if [A2A_CLIENT_RUNTIME, A2A_REMOTE_RUNTIME].contains(&new.runtime.as_str()) {
         fields.wrong(
             "runtime",
-            "clients with bearer tokens are made by operators",
+            "A2A clients and agents elsewhere are registered by operators",
         );
     }
     fields.finish()?;

@@ -30,11 +30,10 @@ use crate::api::{ApiError, App, words};
 use crate::id;
 use crate::machine::command::{Judged, NewChange, NewMessage, Schedule, TaskRequest, TaskUpdate};
 use crate::machine::outcome::Refusal;
+use crate::machine::task::UPDATE_TYPE;
 use crate::service::tasks::{Party, Wanted};
 use crate::service::{Caller, ServiceError};
 
-/// The type under which policies and hooks are asked about what an agent answers.
-const UPDATE_TYPE: &str = "a2a.update";
 /// An agent's own part of its card.
 const CARD_MAX_BYTES: usize = 64 << 10;
 

@@ -2,6 +2,7 @@
 
 mod a2a_clients;
 mod a2a_pushes;
+mod a2a_remotes;
 mod activity;
 mod agents;
 mod analytics;
@@ -46,6 +47,7 @@ pub fn router() -> Routes {
         .merge(agents::router())
         .merge(a2a_clients::router())
         .merge(a2a_pushes::router())
+        .merge(a2a_remotes::router())
         .merge(approvals::router())
         .merge(settings::router())
         .merge(totp::router())

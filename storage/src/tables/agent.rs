@@ -135,7 +135,15 @@ record!(AgentLive, "agent_live");
 /// What a client runs on that cannot sign, and has a bearer token instead. No agent enrols so.
 pub const A2A_CLIENT_RUNTIME: &str = "a2a-client";
 
+/// What an agent runs on that is elsewhere, and called by A2A. No agent enrols so.
+pub const A2A_REMOTE_RUNTIME: &str = "a2a-remote";
+
 impl Agent {
+    /// Whether it is elsewhere, and the relay takes its messages.
+    pub fn is_remote(&self) -> bool {
+        self.runtime == A2A_REMOTE_RUNTIME
+    }
+
     /// Whether it only asks others, with a bearer token: it has no inbox.
     pub fn is_client(&self) -> bool {
         self.runtime == A2A_CLIENT_RUNTIME

@@ -174,6 +174,8 @@ kinds! {
     A2aTokenRevoked = "a2a_token.revoked",
     TaskPushGaveUp = "a2a_push.gave_up",
     TaskPushRetried = "a2a_push.retried",
+    A2aRemoteCreated = "a2a_remote.created",
+    A2aRemoteUpdated = "a2a_remote.updated",
 }
 
 impl EventKind {

@@ -5,6 +5,7 @@
 //! step; rules about when something may change belong to the state machine.
 
 pub mod a2a_client;
+pub mod a2a_remote;
 pub mod agent;
 pub mod agent_card;
 pub mod agent_index;
@@ -88,6 +89,7 @@ pub(crate) mod registry {
     pub const A2A_CLIENT: u8 = 60;
     pub const A2A_TOKEN: u8 = 61;
     pub const AGENT_CARD: u8 = 62;
+    pub const A2A_REMOTE: u8 = 63;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).

@@ -5,17 +5,21 @@
 //! - `streams`: whoever follows a task sees the same
 //! - `lists`: tasks in pages
 //! - `errors`: what is wrong is said in the words of each binding
+//! - `fuzz`: whatever comes in
 //! - `versions`: 1.0 and 0.3 at one address
 //! - `clients`: tokens that operators give, limit and take back
 //! - `push`: clients are told of their tasks
+//! - `remotes`: agents elsewhere, asked through the relay
 //! - `cards`: what agents say of themselves, signed
 
 mod answers;
 mod cards;
 mod clients;
 mod errors;
+mod fuzz;
 mod lists;
 mod push;
+mod remotes;
 mod sending;
 mod streams;
 mod versions;

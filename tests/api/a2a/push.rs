@@ -198,7 +198,7 @@ async fn configurations_are_made_looked_at_and_removed() {
     let body = rpc(list, &of_task).to_string();
     let headers = [("a2a-version", "1.0")];
     let answer = agent.call_with("POST", "/a2a", body, &headers).await;
-    assert_eq!(answer.json()["error"]["code"], -32001);
+    assert_eq!(answer.json()["error"]["code"], -32001, "{}", answer.text());
 
     for _ in 0..2 {
         client
