@@ -223,7 +223,16 @@ pub fn all() -> Vec<Entry> {
                 next_chunk: 300,
             }],
         ),
-        entry(1, vec![Party::default(), Party { tasks: 300, open: 2 }]),
+        entry(
+            1,
+            vec![
+                Party::default(),
+                Party {
+                    tasks: 300,
+                    open: 2,
+                },
+            ],
+        ),
     ]
 }
 
