@@ -4,6 +4,8 @@
 //! - `answers`: what agents say of tasks, and what of it they may
 //! - `streams`: whoever follows a task sees the same
 //! - `lists`: tasks in pages
+//! - `metrics`: what is counted of them
+//! - `sdk`: an agent that is written with the Rust client
 //! - `errors`: what is wrong is said in the words of each binding
 //! - `versions`: 1.0 and 0.3 at one address
 //! - `clients`: tokens that operators give, limit and take back
@@ -14,6 +16,8 @@ mod cards;
 mod clients;
 mod errors;
 mod lists;
+mod metrics;
+mod sdk;
 mod sending;
 mod streams;
 mod versions;
