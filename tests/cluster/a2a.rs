@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{Cluster, at, builder};
 use crate::support::{
-    A2aClient, Agent, DEADLINE, Events, Operator, Relay, a2a_message, direct, poll_until,
+    A2aClient, Agent, DEADLINE, Events, Operator, Relay, a2a_message, direct, poll_until, rpc,
 };
 
 /// The same client, at another node.
@@ -263,7 +263,7 @@ async fn a_token_begins_and_ends_at_all_nodes_at_once() {
             let client = client_at(&client, node);
             let params = json!({ "message": a2a_message("hello") });
             for (method, params) in [("ListTasks", json!({})), ("SendMessage", params)] {
-                let body = crate::support::rpc(method, &params).to_string();
+                let body = rpc(method, &params).to_string();
                 let target = address(&agent);
                 let answer = client.call_as("1.0", "POST", &target, body).await;
                 assert_eq!(answer.status, 401, "{method}: {}", answer.text());
