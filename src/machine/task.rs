@@ -98,9 +98,6 @@ fn send(apply: &mut Apply<'_>, client: Agent, new: SendTask) -> Result<Outcome, 
             None => Outcome::Refused(Refusal::NotFound),
         });
     }
-    if !super::a2a_client::may_reach(apply.txn, &client, &new.message.recipient)? {
-        return Ok(Outcome::Refused(Refusal::UnknownRecipient));
-    }
     let Some(text) = text_of(&new) else {
         return Ok(Outcome::Refused(Refusal::Conflict(
             "the message is not where it should be".into(),
@@ -113,6 +110,19 @@ fn send(apply: &mut Apply<'_>, client: Agent, new: SendTask) -> Result<Outcome, 
             _ => return Ok(Outcome::Refused(Refusal::NotFound)),
         },
     };
+    let reaches = match &before {
+        // Whom it asked: the task may be with another one by now.
+        Some(task) => agent::get(apply.txn, fleet, task.asked)?
+            .map(|asked| message::Recipient::Agent(asked.id)),
+        None => Some(new.message.recipient.clone()),
+    };
+    let may_reach = match reaches {
+        Some(whom) => super::a2a_client::may_reach(apply.txn, &client, &whom)?,
+        None => false,
+    };
+    if !may_reach {
+        return Ok(Outcome::Refused(Refusal::UnknownRecipient));
+    }
     let refusal = match &before {
         Some(task) => closed(task, text.len(), 1),
         None => {

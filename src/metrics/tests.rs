@@ -13,6 +13,7 @@ fn counts() -> StateCounts {
         agents: vec![("healthy", 3), ("revoked", 1)],
         messages: vec![("queued", 5)],
         deliveries: vec![("acked", 8)],
+        tasks: vec![("working", 7)],
         dead_letters: 2,
         rate_violations_24h: 4,
         heartbeats_recent: 6,
@@ -31,6 +32,7 @@ fn the_names_of_the_contract_are_there() -> Test {
         &counts(),
         &NodeGauges {
             disk_full: true,
+            task_streams: 12,
             ..NodeGauges::default()
         },
     );
@@ -47,6 +49,8 @@ fn the_names_of_the_contract_are_there() -> Test {
         ("ekho_messages_total{status=\"queued\"}", 5.0),
         ("ekho_messages_accepted_total", 9.0),
         ("ekho_deliveries_total{status=\"acked\"}", 8.0),
+        ("ekho_a2a_tasks_total{state=\"working\"}", 7.0),
+        ("ekho_a2a_streams", 12.0),
         ("ekho_dead_letters_total", 2.0),
         ("ekho_rate_violations_24h", 4.0),
         ("ekho_heartbeats_recent", 6.0),
@@ -77,6 +81,8 @@ fn measurements_end_up_in_their_histograms() -> Test {
     metrics.connection_opened();
     metrics.connection_closed();
     metrics.connection_cut(Cut::Limit);
+    let _waits = metrics.a2a_waiting();
+    drop(metrics.a2a_waiting());
     let page = metrics.render(&StateCounts::default(), &NodeGauges::default());
     for (series, expected) in [
         ("ekho_fsync_seconds_count", 2.0),
@@ -87,6 +93,7 @@ fn measurements_end_up_in_their_histograms() -> Test {
         ("ekho_queue_depth", 9.0),
         ("ekho_delivery_lag_seconds_sum", 2.0),
         ("ekho_http_connections", 1.0),
+        ("ekho_a2a_blocking_waits", 1.0),
         ("ekho_http_connections_cut_total{reason=\"limit\"}", 1.0),
     ] {
         assert_eq!(value(&page, series), Some(expected), "{series} in\n{page}");

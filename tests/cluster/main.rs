@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod a2a;
 mod edge;
 mod failures;
 mod forming;

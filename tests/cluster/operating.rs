@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::rig::{Cluster, at, send_until_accepted};
-use crate::support::{Agent, DEADLINE, Http, direct, poll_until, uuid};
+use crate::support::{A2aClient, Agent, DEADLINE, Http, a2a_message, direct, poll_until, uuid};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leadership_moves_to_the_node_that_is_named() {
@@ -151,7 +151,33 @@ async fn send_with_one_retry(sender: &Agent, urls: &[String], turn: usize, to: &
     panic!("failed twice: {said:?}");
 }
 
-/// From nodes that know feature level 1 only to nodes that know the second, under load.
+/// Waits for the third feature level; then a client asks, and an agent answers, at every node.
+async fn a_task_comes_to_its_end(cluster: &Cluster) {
+    let operator = cluster.operator(0).await;
+    poll_until(DEADLINE, "the third feature level", async || {
+        let level = cluster.status(&operator).await["feature_level"].clone();
+        (level == 3).then_some(())
+    })
+    .await;
+    let client = operator.a2a_client("client").await;
+    let agent = operator.enrol("answers").await;
+    for (turn, node) in cluster.nodes.iter().enumerate() {
+        let client = A2aClient {
+            relay_url: node.url(),
+            ..client.clone()
+        };
+        let task = client.send(&agent, &a2a_message("under way")).await;
+        let works = at(&agent, &cluster.nodes[(turn + 1) % 3]);
+        works.take().await;
+        let done = json!({ "state": "completed" });
+        works.set_status(&task, &done).await.ok();
+        let state = client.task(&task).await["status"]["state"].clone();
+        assert_eq!(state, "TASK_STATE_COMPLETED");
+    }
+}
+
+/// From nodes that know feature level 1 only to nodes that know the second, and on to the third,
+/// under load.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_upgrade_fails_no_request_that_is_tried_once_more() {
     const LEVEL_MAX: &str = "EKHO_FEATURE_LEVEL_MAX";
@@ -168,17 +194,22 @@ async fn a_rolling_upgrade_fails_no_request_that_is_tried_once_more() {
         sent
     };
     let upgrade = async {
-        for place in 0..3 {
-            let operator = cluster.operator(place).await;
-            let level = cluster.status(&operator).await["feature_level"].clone();
-            assert_eq!(level, 1, "before node {} is a newer one", place + 1);
-            let node = &mut cluster.nodes[place];
-            node.env.push((LEVEL_MAX.into(), "2".into()));
-            node.restart().await;
+        for newer in [2, 3] {
+            for place in 0..3 {
+                let operator = cluster.operator(place).await;
+                let level = cluster.status(&operator).await["feature_level"].clone();
+                assert_eq!(level, newer - 1, "before node {} is a newer one", place + 1);
+                let node = &mut cluster.nodes[place];
+                node.env.push((LEVEL_MAX.into(), newer.to_string()));
+                node.restart().await;
+            }
+            cluster.voters(3).await;
+            // What only the newer level knows is used while the load goes on.
+            match newer {
+                2 => cluster.allow_edge(true).await,
+                _ => a_task_comes_to_its_end(&cluster).await,
+            }
         }
-        cluster.voters(3).await;
-        // What only the second level knows is used while the load goes on.
-        cluster.allow_edge(true).await;
         is_over.set(true);
     };
     let (first, second, third, ()) = tokio::join!(load(a.clone()), load(b), load(c), upgrade);

@@ -36,5 +36,6 @@ mod retention;
 mod scheduling;
 mod sending;
 mod steering;
+mod tasks;
 mod totp;
 mod vouched;

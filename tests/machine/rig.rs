@@ -47,6 +47,8 @@ pub struct Relay {
     pub now_ms: u64,
     /// Inboxes woken since the test last cleared this.
     pub wakes: Vec<(FleetNo, AgentNo)>,
+    /// A2A tasks with something new since the test last cleared this.
+    pub updated: Vec<(FleetNo, u128)>,
     /// Every command applied, as it lies in the log, with its time.
     pub log: Vec<(u64, Vec<u8>)>,
     /// Whether the state is recounted after each command.
@@ -87,6 +89,7 @@ impl Relay {
             txn: state.begin(),
             now_ms: START_MS,
             wakes: Vec::new(),
+            updated: Vec::new(),
             log: Vec::new(),
             recount: true,
             commit_each: false,
@@ -109,6 +112,7 @@ impl Relay {
         let outcome =
             apply_command(&mut self.txn, self.now_ms, command, &mut self.effects).unwrap();
         self.wakes.append(&mut self.effects.wakes);
+        self.updated.append(&mut self.effects.updated);
         if self.commit_each {
             self.txn.commit().unwrap();
             self.txn = self.state.begin();

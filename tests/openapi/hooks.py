@@ -89,6 +89,11 @@ def new_token():
     return {"id": OPERATOR.call("POST", "/v1/operator/tokens", {"name": "to go", "scopes": ["read"]})["id"]}
 
 
+def new_a2a_token():
+    made = OPERATOR.call("POST", "/v1/operator/a2a/clients", {"name": "to go"})
+    return {"id": made["client_id"], "token_id": made["token_id"]}
+
+
 def new_license():
     OPERATOR.call("PUT", "/v1/operator/license", {"key": STATE["license"]})
     return {}
@@ -96,6 +101,7 @@ def new_license():
 
 # What an operation ends is made for it.
 FRESH = {
+    "DELETE /v1/operator/a2a/clients/{id}/tokens/{token_id}": new_a2a_token,
     "DELETE /v1/operator/hooks/{id}": new_hook,
     "DELETE /v1/operator/license": new_license,
     "DELETE /v1/operator/operators/{id}": lambda: new_operator()[0],

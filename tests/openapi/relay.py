@@ -99,6 +99,16 @@ class Relay:
         self.log.seek(0)
         return self.log.read()
 
+    def asks(self, token, agent):
+        """An A2A client with this token asks an agent for something; the task's id."""
+        message = {"messageId": str(uuid.uuid4()), "role": "ROLE_USER", "parts": [{"text": "hello"}]}
+        request = {"message": message, "configuration": {"returnImmediately": True}}
+        headers = {"Authorization": f"Bearer {token}", "A2A-Version": "1.0"}
+        url = f"{self.url}/agents/{agent.id}/a2a/v1/message:send"
+        answer = requests.post(url, json=request, headers=headers, timeout=30)
+        answer.raise_for_status()
+        return answer.json()["task"]["id"]
+
     def credentials(self):
         with open(os.path.join(self.environment["EKHO_DATA_DIR"], "credentials.json")) as file:
             return json.load(file)

@@ -85,6 +85,7 @@ class Tour:
         self.hooks()
         self.dead_letters(*agents)
         self.keys(*agents)
+        self.tasks(*agents)
         self.what_happened(*agents)
         self.steering(*agents)
         self.analytics(*agents)
@@ -274,6 +275,28 @@ class Tour:
         visit("revoke_key", operator, path={"id": endorsed}, body={"reason": "tour"})
         visit("list_revoked_keys", operator)
         self.known["keys"] = by
+
+    def tasks(self, first, second, third):
+        operator, visit = self.operator, self.visit
+        card = {"description": "Reviews", "skills": [{"id": "r", "name": "R", "description": "r", "tags": []}]}
+        visit("put_agent_card", second, body=card)
+        made = visit("create_a2a_client", operator, 201, body={"name": "planner", "agents": [second.id]})
+        path = {"id": made["client_id"]}
+        visit("list_a2a_clients", operator, query={"limit": 1})
+        visit("change_a2a_client", operator, path=path, body={"rate_max_messages": 10})
+        more = visit("create_a2a_token", operator, 201, path=path, body={})
+        visit("revoke_a2a_token", operator, path=path | {"token_id": more["token_id"]})
+        visit("get_a2a_client", operator, path=path)
+        task = {"id": self.relay.asks(made["token"], second)}
+        self.received(second)
+        visit("get_task", second, path=task)
+        visit("set_task_status", second, path=task, body={"state": "working", "message": "a moment"})
+        artifact = {"artifact": {"artifactId": "a", "parts": [{"text": "there"}]}, "last_chunk": True}
+        visit("add_task_artifact", second, path=task, body=artifact)
+        visit("set_task_status", second, path=task, body={"state": "completed"})
+        self.known["clients"] = made["client_id"]
+        left = visit("create_a2a_client", operator, 201, body={"name": "left"})
+        self.known["tasks"] = self.relay.asks(left["token"], first)
 
     def what_happened(self, first, second, third):
         operator, visit = self.operator, self.visit

@@ -39,7 +39,7 @@ pub use adapter::{
     ActionOutcome, AdapterBuilder, AdapterStatus, AgentHandle, AgentHooks, EkhoAgentAdapter,
     HandlerError, StopReport,
 };
-pub use client::{ClientBuilder, EkhoAgentClient, StreamEvent};
+pub use client::{ClientBuilder, EkhoAgentClient, StreamEvent, Task};
 pub use error::{EkhoError, EkhoRequestError};
 pub use retry::{Backoff, RetryPolicy};
 pub use time::now_iso8601;

@@ -2,6 +2,7 @@
 //! parses, calls, and shows the answer: a table or a sentence for people, the answer itself with
 //! `--json`.
 
+mod a2a;
 mod agents;
 mod analytics;
 mod approvals;
@@ -48,6 +49,7 @@ pub(super) enum OperatorCommand {
     Fleets(fleets::FleetsArgs),
     Analytics(analytics::AnalyticsArgs),
     Keys(keys::KeysArgs),
+    A2a(a2a::A2aArgs),
 }
 
 pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
@@ -66,6 +68,7 @@ pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
         OperatorCommand::Fleets(args) => fleets::run(args).await,
         OperatorCommand::Analytics(args) => analytics::run(args).await,
         OperatorCommand::Keys(args) => keys::run(args).await,
+        OperatorCommand::A2a(args) => a2a::run(args).await,
     }
 }
 

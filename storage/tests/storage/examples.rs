@@ -3,9 +3,11 @@
 //! The order of fields and variants is the format. An appended variant needs an example at the
 //! end of its list, so that its number is pinned as well.
 
+use ekho_storage::tables::a2a_client::{A2aClient, ClientToken};
 use ekho_storage::tables::agent::{
     Agent, AgentLive, AutoHold, Credential, Hold, HoldKind, IdentityKey,
 };
+use ekho_storage::tables::agent_card::AgentCard;
 use ekho_storage::tables::approval::{Approval, ApprovalStatus, Risk};
 use ekho_storage::tables::cluster::{Cluster, JoinToken, NodeEntry, Part};
 use ekho_storage::tables::control::Control;
@@ -34,6 +36,7 @@ use ekho_storage::tables::session::{Method, Origin, Session};
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::signing_key::{AgentKey, Endorsement, KeyOwner, OperatorKey, RevokedKey};
 use ekho_storage::tables::system::System;
+use ekho_storage::tables::task::{Artifact, Change, Party, Said, Task, TaskState, Update};
 use ekho_storage::tables::token::EnrollmentToken;
 use ekho_storage::tables::totp::Totp;
 
@@ -202,7 +205,129 @@ pub fn all() -> Vec<Entry> {
             }],
         ),
         entry(1, revoked_keys()),
+        entry(1, a2a_clients()),
+        entry(
+            1,
+            vec![AgentCard {
+                card: r#"{"name":"Writer"}"#.into(),
+                updated_ms: NOW_MS,
+            }],
+        ),
+        entry(1, tasks()),
+        entry(1, updates()),
+        entry(
+            1,
+            vec![Artifact {
+                id: "report".into(),
+                first_chunk: 2,
+                next_chunk: 300,
+            }],
+        ),
+        entry(
+            1,
+            vec![
+                Party::default(),
+                Party {
+                    tasks: 300,
+                    open: 2,
+                },
+            ],
+        ),
     ]
+}
+
+fn a2a_clients() -> Vec<A2aClient> {
+    let token = ClientToken {
+        id: "tok_1".into(),
+        hash: [0xab; 32],
+        created_ms: NOW_MS,
+        expires_ms: None,
+    };
+    let open = A2aClient {
+        agents: vec![],
+        rate_max_messages: None,
+        tokens: vec![],
+        created_by: "opr_1".into(),
+    };
+    let limited = A2aClient {
+        agents: vec!["agent_2".into(), "agent_3".into()],
+        rate_max_messages: Some(300),
+        tokens: vec![
+            token.clone(),
+            ClientToken {
+                id: "tok_2".into(),
+                hash: [0xcd; 32],
+                expires_ms: Some(NOW_MS + 1),
+                ..token
+            },
+        ],
+        ..open.clone()
+    };
+    vec![open, limited]
+}
+
+fn tasks() -> Vec<Task> {
+    let new = Task {
+        uuid: UUID,
+        client: 1,
+        agent: 2,
+        asked: 2,
+        context_id: "ctx_1".into(),
+        state: TaskState::Submitted,
+        status_ms: NOW_MS,
+        status_message: None,
+        created_ms: NOW_MS,
+        message: UUID + 1,
+        metadata: None,
+        updates: 0,
+        messages: 1,
+        artifacts: 0,
+        size_bytes: 40,
+        due_ms: NOW_MS + 2_592_000_000,
+    };
+    let mut all = vec![new.clone()];
+    all.extend(
+        TaskState::ALL
+            .into_iter()
+            .enumerate()
+            .map(|(number, state)| Task {
+                agent: 70_000,
+                state,
+                status_ms: NOW_MS + number as u64,
+                status_message: Some(match number % 2 {
+                    0 => Said::Content(UUID + 2),
+                    _ => Said::Reason("called off by the client".into()),
+                }),
+                metadata: Some(r#"{"k":1}"#.into()),
+                updates: 300,
+                messages: 3,
+                artifacts: 2,
+                size_bytes: 70_000,
+                ..new.clone()
+            }),
+    );
+    all
+}
+
+fn updates() -> Vec<Update> {
+    let status = |state, message| Change::Status { state, message };
+    let artifact = |append, last_chunk| Change::Artifact {
+        content: UUID,
+        append,
+        last_chunk,
+    };
+    let changes = [
+        status(TaskState::Working, None),
+        status(TaskState::Completed, Some(Said::Content(UUID))),
+        status(TaskState::Failed, Some(Said::Reason("idle".into()))),
+        artifact(false, false),
+        artifact(true, true),
+    ];
+    let updates = changes.into_iter().map(|what| Update {
+        at_ms: NOW_MS,
+        what,
+    });
+    updates.collect()
 }
 
 fn operator_key() -> OperatorKey {
@@ -543,6 +668,15 @@ fn events() -> Vec<Event> {
         Resource::Conversation("c-1".into()),
         Resource::Other("room".into(), "room_1".into()),
     ];
+    let of_task = Event {
+        kind: EventKind::TaskStatus,
+        actor: Actor::System,
+        resource: Resource::Task(UUID),
+        conversation_id: None,
+        payload: String::new(),
+        request_id: String::new(),
+        at_ms: NOW_MS,
+    };
     EventKind::ALL
         .iter()
         .enumerate()
@@ -563,6 +697,7 @@ fn events() -> Vec<Event> {
             },
             at_ms: NOW_MS + number as u64,
         })
+        .chain([of_task])
         .collect()
 }
 

@@ -4,6 +4,8 @@
 //! - `answers`: what agents say of tasks, and what of it they may
 //! - `streams`: whoever follows a task sees the same
 //! - `lists`: tasks in pages
+//! - `metrics`: what is counted of them
+//! - `sdk`: an agent that is written with the Rust client
 //! - `errors`: what is wrong is said in the words of each binding
 //! - `fuzz`: whatever comes in
 //! - `versions`: 1.0 and 0.3 at one address
@@ -18,8 +20,10 @@ mod clients;
 mod errors;
 mod fuzz;
 mod lists;
+mod metrics;
 mod push;
 mod remotes;
+mod sdk;
 mod sending;
 mod streams;
 mod versions;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::{Operator, Relay};
 
+mod a2a;
 mod agents;
 mod approvals;
 mod audit;

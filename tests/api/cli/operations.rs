@@ -50,6 +50,7 @@ async fn write_page(relay: &Relay) -> Session {
     dead_letters(page, &writer, &reviewer).await;
     hooks(page).await;
     keys(page);
+    a2a_clients(page, &writer);
     fleets(page);
     settings_and_audit(page);
     session
@@ -233,6 +234,26 @@ fn keys(page: &mut Session) {
         1,
     );
     page.run("ekho keys revoked");
+}
+
+fn a2a_clients(page: &mut Session, writer: &Agent) {
+    page.title("A2A clients");
+    page.text("A program that speaks A2A and cannot sign asks agents with a bearer token. It is shown once, alone on standard output. To everything else the client is an agent without an inbox: `ekho agents pause`, `quarantine` and `revoke` take its id, policies and the audit log name it.");
+    let writer = &writer.id;
+    page.run(&format!(
+        "ekho a2a client create --name planner --agent {writer} --rate 10 > planner.token"
+    ));
+    let list = page.run("ekho a2a client list");
+    let client = word(&list, "agent_");
+    page.run(&format!(
+        "ekho a2a client token {client} --for 720h > second.token"
+    ));
+    let shown = page.run(&format!("ekho a2a client show {client}"));
+    let token = word(&shown, "tok_");
+    page.run(&format!(
+        "ekho a2a client delete-token {client} {token} --yes"
+    ));
+    page.run(&format!("ekho a2a client change {client} --rate 60"));
 }
 
 fn fleets(page: &mut Session) {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Ids;
-use crate::support::{Agent, Operator, Signing, message_to};
+use crate::support::{Agent, Operator, Signing, a2a_message, message_to};
 
 /// A fleet that is in use.
 pub struct Populated {
@@ -85,6 +85,8 @@ impl Populated {
             "name": name, "url": "http://127.0.0.1:1/", "events": ["overview"], "enabled": false,
         });
         let hook = operator.post("/v1/operator/hooks", &hook).await.ok();
+        let client = operator.a2a_client(&format!("client of {name}")).await;
+        let task = client.send(reader, &a2a_message(&word)).await;
         let events = operator.get("/v1/operator/events?limit=1").await.ok();
         let ids = [
             ("agent", sender.id.clone()),
@@ -104,6 +106,10 @@ impl Populated {
             ("word", word),
             ("key", text(&key, "key_id")),
             ("signing", signing),
+            ("client", client.id),
+            ("token", client.token_id),
+            ("task", text(&task, "id")),
+            ("context", text(&task, "contextId")),
         ]
         .into();
         Populated {
@@ -127,6 +133,7 @@ impl Populated {
             ("own waiting", self.ids["waiting"].clone()),
             ("own operator", self.ids["operator"].clone()),
             ("own signing", self.ids["signing"].clone()),
+            ("own client", self.ids["client"].clone()),
         ]
         .into()
     }
@@ -145,6 +152,7 @@ impl Populated {
             "sessions",
             "keys",
             "keys/revoked",
+            "a2a/clients",
         ] {
             let answer = self.operator.get(&format!("/v1/operator/{target}")).await;
             all.push(answer.ok());
@@ -153,6 +161,8 @@ impl Populated {
             let target = format!("/v1/operator/messages/{}", self.ids[message]);
             all.push(self.operator.get(&target).await.ok());
         }
+        let task = format!("/v1/tasks/{}", self.ids["task"]);
+        all.push(self.agents[1].get(&task).await.ok());
         all
     }
 }

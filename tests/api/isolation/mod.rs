@@ -61,6 +61,10 @@ fn never(round: u32) -> Ids {
         ("word", "neversaidbyanybody".into()),
         ("key", uuid("key_", 11)),
         ("signing", uuid("key_", 12)),
+        ("client", uuid("agent_", 13)),
+        ("token", uuid("tok_", 14)),
+        ("task", uuid("task_", 15)),
+        ("context", uuid("ctx_", 16)),
     ]
     .into()
 }

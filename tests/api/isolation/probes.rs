@@ -42,8 +42,70 @@ const fn agent(method: &'static str, target: &'static str, body: &'static str) -
 
 /// Everything that is asked.
 pub fn all() -> Vec<&'static Probe> {
-    AGENT_API.iter().chain(OPERATOR_API).collect()
+    let all = AGENT_API.iter().chain(TASKS).chain(OPERATOR_API);
+    all.collect()
 }
+
+/// Tasks, to those who work on them and in the bindings of A2A. The cards that anybody sees without
+/// asking for anything else are not secret.
+const TASKS: &[Probe] = &[
+    agent("GET", "/v1/tasks/{task}", ""),
+    agent(
+        "POST",
+        "/v1/tasks/{task}/status",
+        r#"{"state":"completed"}"#,
+    ),
+    agent(
+        "POST",
+        "/v1/tasks/{task}/artifacts",
+        r#"{"artifact":{"artifactId":"a","parts":[{"text":"t"}]}}"#,
+    ),
+    agent("GET", "/a2a/v1/tasks/{task}?a2a-version=1.0", ""),
+    agent("POST", "/a2a/v1/tasks/{task}:cancel?a2a-version=1.0", "{}"),
+    agent("GET", "/a2a/v1/tasks/{task}:subscribe?a2a-version=1.0", ""),
+    agent("GET", "/agents/{agent}/a2a/v1/tasks?a2a-version=1.0", ""),
+    agent("GET", "/a2a/v1/{agent2}/tasks?a2a-version=1.0", ""),
+    agent(
+        "GET",
+        "/a2a/v1/tasks?contextId={context}&a2a-version=1.0",
+        "",
+    ),
+    agent(
+        "GET",
+        "/agents/{agent}/a2a/v1/extendedAgentCard?a2a-version=1.0",
+        "",
+    ),
+    agent(
+        "POST",
+        "/agents/{agent}/a2a/v1/message:send?a2a-version=1.0",
+        r#"{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"t"}]}}"#,
+    ),
+    agent(
+        "POST",
+        "/a2a?a2a-version=1.0",
+        r#"{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"tenant":"{fleet}/{agent}","message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"t"}]}}}"#,
+    ),
+    agent(
+        "POST",
+        "/agents/{own agent2}/a2a?a2a-version=1.0",
+        r#"{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"message":{"messageId":"m","role":"ROLE_USER","taskId":"{task}","parts":[{"text":"t"}]}}}"#,
+    ),
+    agent(
+        "POST",
+        "/a2a",
+        r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"id":"{task}"}}"#,
+    ),
+    agent(
+        "POST",
+        "/a2a",
+        r#"{"jsonrpc":"2.0","id":1,"method":"tasks/cancel","params":{"id":"{task}"}}"#,
+    ),
+    agent(
+        "POST",
+        "/a2a",
+        r#"{"jsonrpc":"2.0","id":1,"method":"tasks/resubscribe","params":{"id":"{task}"}}"#,
+    ),
+];
 
 const AGENT_API: &[Probe] = &[
     agent("GET", "/v1/messages/{message}", ""),
@@ -350,6 +412,31 @@ const OPERATOR_API: &[Probe] = &[
         "/v1/operator/keys/{signing}/revoke",
         r#"{"reason":"r"}"#,
     ),
+    operator("GET", "/v1/operator/a2a/clients/{client}", ""),
+    operator("GET", "/v1/operator/agents/{client}", ""),
+    operator("PUT", "/v1/operator/a2a/clients/{client}", "{}"),
+    operator(
+        "PUT",
+        "/v1/operator/a2a/clients/{own client}",
+        r#"{"agents":["{agent}"]}"#,
+    ),
+    operator(
+        "POST",
+        "/v1/operator/a2a/clients",
+        r#"{"name":"n","agents":["{agent}"]}"#,
+    ),
+    operator("POST", "/v1/operator/a2a/clients/{client}/tokens", "{}"),
+    operator(
+        "DELETE",
+        "/v1/operator/a2a/clients/{client}/tokens/{token}",
+        "",
+    ),
+    operator(
+        "DELETE",
+        "/v1/operator/a2a/clients/{own client}/tokens/{token}",
+        "",
+    ),
+    operator("GET", "/v1/operator/events?resource_id={task}", ""),
     operator("GET", "/v1/operator/agents/{agent}/keys", ""),
     operator(
         "POST",
@@ -392,4 +479,5 @@ pub const LISTS: &[&str] = &[
     "/v1/operator/audit/export",
     "/v1/operator/settings",
     "/v1/operator/license",
+    "/v1/operator/a2a/clients?limit=100",
 ];

@@ -28,6 +28,7 @@ impl Controls {
                 ControlAction::Resume => Some(false),
                 ControlAction::SendRefused
                 | ControlAction::SendRepeated
+                | ControlAction::TaskCanceled
                 | ControlAction::Other(_) => None,
             })
             .unwrap_or(false);

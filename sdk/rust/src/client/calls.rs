@@ -229,7 +229,7 @@ impl EkhoAgentClient {
         Ok(answer)
     }
 
-    async fn call<T: DeserializeOwned>(
+    pub(super) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         target: String,
@@ -238,7 +238,7 @@ impl EkhoAgentClient {
         self.inner.transport.json(&call).await
     }
 
-    fn post(
+    pub(super) fn post(
         &self,
         target: impl Into<String>,
         body: &impl Serialize,

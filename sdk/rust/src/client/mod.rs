@@ -1,9 +1,11 @@
 //! The client of one agent: how it is built, and the plumbing that its calls share. The calls
-//! themselves are in `calls`, the live stream in `stream`.
+//! themselves are in `calls`, those about A2A tasks in
+//! `tasks`, the live stream in `stream`.
 
 mod builder;
 mod calls;
 mod stream;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use serde::Serialize;
 
 pub use builder::ClientBuilder;
 pub use stream::StreamEvent;
+pub use tasks::Task;
 
 use crate::call::SignerCell;
 use crate::error::EkhoError;

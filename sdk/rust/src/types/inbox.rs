@@ -18,6 +18,8 @@ open_enum! {
         SendRefused = "send.refused",
         /// What an edge node stored had been accepted before; the reason says as which message.
         SendRepeated = "send.repeated",
+        /// The client called an A2A task off; the reason is the task's id.
+        TaskCanceled = "a2a.task_canceled",
     }
 }
 

@@ -10,6 +10,7 @@ mod conversations;
 mod delivery;
 mod inbox;
 mod messages;
+mod tasks;
 
 pub use actions::{
     ActionReport, ActionResult, ActionState, ActionStatus, Decision, ProposeAction, ProposeAnswer,
@@ -29,6 +30,7 @@ pub use messages::{
     BatchAnswer, BatchItemAnswer, CancelAnswer, MessageType, Priority, Recipient, SendAnswer,
     SendMessage,
 };
+pub use tasks::{AgentCard, AgentSkill, Artifact, TaskMessage, TaskStanding, TaskState};
 
 /// Requests that the client's methods build from their arguments.
 pub(crate) mod wire {
@@ -37,6 +39,7 @@ pub(crate) mod wire {
     pub(crate) use super::agents::{IdentityKeyRequest, RotateRequest};
     pub(crate) use super::conversations::FloorRequest;
     pub(crate) use super::messages::BatchItem;
+    pub(crate) use super::tasks::{ArtifactRequest, StatusRequest};
     use super::{AckItem, LeaseItem, NackItem};
 
     #[derive(Debug, Serialize)]

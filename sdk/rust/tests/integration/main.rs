@@ -9,6 +9,7 @@ mod calls;
 mod faults;
 mod relay;
 mod stream;
+mod tasks;
 
 use std::time::Duration;
 

@@ -93,6 +93,11 @@ pub async fn route(shared: &Arc<Shared>, seen: &Seen) -> Response {
         ("DELETE", ["v1", "conversations", _, "floor"]) => (200, json!({"released": true})),
         ("POST", ["v1", "identity-key"]) => (200, json!({"key_id": "key_1"})),
         ("POST", ["v1", "credentials", "rotate"]) => rotate(book, seen),
+        ("PUT", ["v1", "agent-card"]) => (200, json!({"ok": true})),
+        ("GET", ["v1", "tasks", id]) => {
+            (200, json!({"id": id, "status": {"state": book.task_state}}))
+        }
+        ("POST", ["v1", "tasks", id, what]) => task(book, id, what, &seen.body),
         _ => (404, json!({"error": "not found", "code": "not_found"})),
     };
     render(status, &body)
@@ -165,6 +170,18 @@ fn propose(action: &Value) -> Value {
         Some("medium") => json!({"decision": "deny", "reason": "policy"}),
         _ => json!({"decision": "allow"}),
     }
+}
+
+/// Out of "completed" nothing leads.
+fn task(book: &mut Book, id: &str, what: &str, request: &Value) -> (u16, Value) {
+    if book.task_state == "completed" {
+        let over = json!({"error": "over", "code": "conflict", "state": "completed"});
+        return (409, over);
+    }
+    if what == "status" {
+        book.task_state = request["state"].as_str().unwrap().to_owned();
+    }
+    (200, json!({"task_id": id, "state": book.task_state}))
 }
 
 fn rotate(book: &mut Book, seen: &Seen) -> (u16, Value) {

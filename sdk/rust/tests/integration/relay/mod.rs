@@ -70,6 +70,7 @@ pub struct Book {
     pub nacked: Vec<Value>,
     pub leased: Vec<String>,
     pub approval_status: String,
+    pub task_state: String,
     cancelled: HashSet<String>,
     /// Bytes that each opening of the stream answers with, one after the other.
     pub streams: VecDeque<Vec<u8>>,
@@ -94,6 +95,7 @@ impl Relay {
         let book = Book {
             secrets: HashMap::from([(AGENT.to_owned(), SECRET.to_owned())]),
             approval_status: "pending".to_owned(),
+            task_state: "submitted".to_owned(),
             ..Book::default()
         };
         let cutter = Cutter::default();
