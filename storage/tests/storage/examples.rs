@@ -4,6 +4,7 @@
 //! end of its list, so that its number is pinned as well.
 
 use ekho_storage::tables::a2a_client::{A2aClient, ClientToken};
+use ekho_storage::tables::a2a_remote::{A2aRemote, RemoteTask};
 use ekho_storage::tables::agent::{
     Agent, AgentLive, AutoHold, Credential, Hold, HoldKind, IdentityKey,
 };
@@ -37,6 +38,7 @@ use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::signing_key::{AgentKey, Endorsement, KeyOwner, OperatorKey, RevokedKey};
 use ekho_storage::tables::system::System;
 use ekho_storage::tables::task::{Artifact, Change, Party, Said, Task, TaskState, Update};
+use ekho_storage::tables::task_push::Push;
 use ekho_storage::tables::token::EnrollmentToken;
 use ekho_storage::tables::totp::Totp;
 
@@ -206,6 +208,9 @@ pub fn all() -> Vec<Entry> {
         ),
         entry(1, revoked_keys()),
         entry(1, a2a_clients()),
+        entry(1, a2a_remotes()),
+        entry(1, remote_tasks()),
+        entry(1, pushes()),
         entry(
             1,
             vec![AgentCard {
@@ -266,6 +271,58 @@ fn a2a_clients() -> Vec<A2aClient> {
     vec![open, limited]
 }
 
+fn a2a_remotes() -> Vec<A2aRemote> {
+    let open = A2aRemote {
+        card_url: "https://example.com/.well-known/agent-card.json".into(),
+        scheme: None,
+        sealed: None,
+        created_by: "opr_1".into(),
+    };
+    let guarded = A2aRemote {
+        scheme: Some("Bearer".into()),
+        sealed: Some(vec![1, 2, 3]),
+        ..open.clone()
+    };
+    vec![open, guarded]
+}
+
+fn remote_tasks() -> Vec<RemoteTask> {
+    vec![RemoteTask {
+        agent: 70_000,
+        task_id: "task-elsewhere".into(),
+        context_id: "context-elsewhere".into(),
+    }]
+}
+
+fn pushes() -> Vec<Push> {
+    let new = Push {
+        url: "https://example.com/hook".into(),
+        scheme: None,
+        sealed: vec![1, 2, 3],
+        created_ms: NOW_MS,
+        told: 0,
+        attempts: 0,
+        open_ms: 0,
+        last_error: None,
+        gave_up_ms: None,
+    };
+    let failing = Push {
+        scheme: Some("Bearer".into()),
+        told: 300,
+        attempts: 3,
+        open_ms: NOW_MS + 30_000,
+        last_error: Some("answered 503".into()),
+        ..new.clone()
+    };
+    let given_up = Push {
+        attempts: 10,
+        open_ms: 0,
+        gave_up_ms: Some(NOW_MS + 1),
+        ..failing.clone()
+    };
+    vec![new, failing, given_up]
+}
+
 fn tasks() -> Vec<Task> {
     let new = Task {
         uuid: UUID,
@@ -283,6 +340,7 @@ fn tasks() -> Vec<Task> {
         messages: 1,
         artifacts: 0,
         size_bytes: 40,
+        pushes: 0,
         due_ms: NOW_MS + 2_592_000_000,
     };
     let mut all = vec![new.clone()];
@@ -303,6 +361,7 @@ fn tasks() -> Vec<Task> {
                 messages: 3,
                 artifacts: 2,
                 size_bytes: 70_000,
+                pushes: 2,
                 ..new.clone()
             }),
     );

@@ -16,7 +16,7 @@ use crate::rig::{DAY, FLEET, HOUR, Relay};
 
 /// Rows of the index family that tasks have, and texts.
 fn rows(relay: &Relay) -> usize {
-    let of_tasks = (10..=18).map(|table| {
+    let of_tasks = (10..=22).map(|table| {
         let prefix = Key::table(table).u32(FLEET);
         relay.txn.prefix(Cf::Index, prefix.bytes(), usize::MAX)
     });

@@ -4,6 +4,8 @@
 //! - `answers`: what agents say of tasks, and what of it they may
 //! - `keeping`: limits, and what is left when a task is over
 //! - `clients`: bearer tokens
+//! - `pushes`: telling clients, and giving up
+//! - `remotes`: agents elsewhere
 //! - `order`: any order of calls, against what a task promises
 
 mod answers;
@@ -11,6 +13,8 @@ mod clients;
 mod keeping;
 mod moving;
 mod order;
+mod pushes;
+mod remotes;
 
 use ekho::machine::command::{
     AgentRequest, Command, NewA2aClient, NewA2aToken, NewChange, NewMessage, OperatorRequest,
@@ -78,6 +82,7 @@ impl Relay {
             is_new,
             content: self.next_id(),
             metadata: None,
+            push: None,
         }
     }
 
