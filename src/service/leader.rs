@@ -111,6 +111,7 @@ impl Service {
         caller: &Caller,
         command: &Command,
     ) -> Result<Outcome, ServiceError> {
+        self.check_level(command)?;
         let command = command::encode(command);
         let question = Question::Signed {
             fleet: caller.agent.fleet,

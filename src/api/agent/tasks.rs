@@ -10,7 +10,6 @@ use ekho_storage::tables::agent;
 use ekho_storage::tables::message::{Priority, Recipient};
 use ekho_storage::tables::task::{Task, TaskState};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Object;
@@ -106,7 +105,7 @@ struct NewStatus {
     #[schema(schema_with = state_word)]
     state: String,
     /// What to tell the client: a text, or a `Message` of A2A 1.0 without what the relay knows.
-    #[schema(value_type = Option<Object>)]
+    #[schema(schema_with = words::text_or_object)]
     message: Option<Value>,
 }
 
@@ -262,7 +261,11 @@ fn read_message(fields: &mut Fields<'_>) -> Option<Message> {
             object
                 .entry("messageId")
                 .or_insert_with(|| id::new_id("msg_").into());
-            shaped(fields, "message", Value::Object(object))?
+            shaped(
+                fields,
+                "message",
+                serde_json::from_value(Value::Object(object)),
+            )?
         }
         _ => {
             fields.wrong("message", "expected a text or an object");
@@ -285,7 +288,8 @@ fn read_artifact(fields: &mut Fields<'_>) -> Option<Artifact> {
     object
         .entry("artifactId")
         .or_insert_with(|| id::new_id("art_").into());
-    let artifact: Artifact = shaped(fields, "artifact", Value::Object(object))?;
+    let read = serde_json::from_value(Value::Object(object));
+    let artifact: Artifact = shaped(fields, "artifact", read)?;
     if artifact.artifact_id.is_empty() || artifact.artifact_id.len() > ID_MAX_BYTES {
         fields.wrong("artifact.artifactId", format!("1 to {ID_MAX_BYTES} bytes"));
     }
@@ -299,8 +303,9 @@ fn check_parts(fields: &mut Fields<'_>, name: &str, parts: usize) {
     }
 }
 
-fn shaped<T: DeserializeOwned>(fields: &mut Fields<'_>, name: &str, value: Value) -> Option<T> {
-    match serde_json::from_value(value) {
+/// What was read in the shape of the protocol; notes what is wrong with it otherwise.
+fn shaped<T>(fields: &mut Fields<'_>, name: &str, read: Result<T, serde_json::Error>) -> Option<T> {
+    match read {
         Ok(shaped) => Some(shaped),
         Err(error) => {
             fields.wrong(name, error.to_string());
@@ -342,12 +347,33 @@ async fn put_card(State(app): State<App>, signed: Signed) -> Result<Json<Done>, 
         let text = format!("a card has at most {CARD_MAX_BYTES} bytes");
         return Err(Invalid::form(text).into());
     }
-    let given: serde_json::Map<String, Value> = serde_json::from_slice(&signed.body)
-        .map_err(|error| Invalid::form(format!("no card: {error}")))?;
-    let own: Own = serde_json::from_value(Value::Object(given))
-        .map_err(|error| Invalid::form(format!("no card: {error}")))?;
+    let mut fields = Fields::parse(&signed.body)?;
+    let own = read_card(&mut fields);
+    fields.finish()?;
     let card = serde_json::to_string(&own);
     let card = card.map_err(|error| ServiceError::Internal(error.to_string()))?;
     app.service.put_card(&signed.caller, card).await?;
     Ok(Json(Done { ok: true }))
+}
+
+fn read_card(fields: &mut Fields<'_>) -> Own {
+    let provider = fields.object("provider", CARD_MAX_BYTES);
+    let skills = fields.any("skills", CARD_MAX_BYTES);
+    Own {
+        name: fields.optional_text("name", CARD_MAX_BYTES),
+        description: fields.optional_text("description", CARD_MAX_BYTES),
+        version: fields.optional_text("version", CARD_MAX_BYTES),
+        provider: provider
+            .and_then(|given| shaped(fields, "provider", serde_json::from_str(given))),
+        documentation_url: fields.optional_text("documentationUrl", CARD_MAX_BYTES),
+        icon_url: fields.optional_text("iconUrl", CARD_MAX_BYTES),
+        default_input_modes: read_modes(fields, "defaultInputModes"),
+        default_output_modes: read_modes(fields, "defaultOutputModes"),
+        skills: skills.and_then(|given| shaped(fields, "skills", serde_json::from_str(given))),
+    }
+}
+
+fn read_modes(fields: &mut Fields<'_>, name: &str) -> Option<Vec<String>> {
+    let is_given = fields.has(name);
+    is_given.then(|| fields.texts(name, CARD_MAX_BYTES, CARD_MAX_BYTES))
 }
