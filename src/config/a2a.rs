@@ -28,8 +28,8 @@ pub(super) fn load(loader: &mut Loader) -> (A2a, Vec<IpNet>) {
     let networks = loader.value(
         node(
             "EKHO_OUTBOUND_ALLOWED_NETWORKS",
-            "private networks, such as a tailnet's 100.64.0.0/10, that webhooks of A2A clients may \
-             be in; there http is allowed as well",
+            "private networks, such as a tailnet's 100.64.0.0/10, that webhooks of A2A clients and \
+             agents elsewhere may be in; there http is allowed as well",
         ),
         Vec::new(),
         parse::networks,

@@ -294,6 +294,15 @@ class Tour:
         artifact = {"artifact": {"artifactId": "a", "parts": [{"text": "there"}]}, "last_chunk": True}
         visit("add_task_artifact", second, path=task, body=artifact)
         visit("set_task_status", second, path=task, body={"state": "completed"})
+        visit("list_a2a_pushes_given_up", operator)
+        # Nothing is given up within the time of a test.
+        nothing = task | {"config_id": "none"}
+        visit("retry_a2a_push", operator, 404, path=nothing)
+        remote = {"card_url": "https://example.com/card.json"}
+        made_remote = visit("create_a2a_remote", operator, 201, body=remote | {"name": "elsewhere"})
+        visit("list_a2a_remotes", operator)
+        remote |= {"scheme": "Bearer", "credentials": "secret"}
+        visit("change_a2a_remote", operator, path={"id": made_remote["agent_id"]}, body=remote)
         self.known["clients"] = made["client_id"]
         left = visit("create_a2a_client", operator, 201, body={"name": "left"})
         self.known["tasks"] = self.relay.asks(left["token"], first)

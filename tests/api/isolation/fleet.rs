@@ -87,6 +87,14 @@ impl Populated {
         let hook = operator.post("/v1/operator/hooks", &hook).await.ok();
         let client = operator.a2a_client(&format!("client of {name}")).await;
         let task = client.send(reader, &a2a_message(&word)).await;
+        let url = "https://example.com/";
+        let push = json!({ "taskId": task["id"], "id": format!("push-{name}"), "url": url });
+        client
+            .result("/a2a", "CreateTaskPushNotificationConfig", &push)
+            .await;
+        let remote = json!({ "name": format!("remote of {name}"), "card_url": url });
+        let remote = operator.post("/v1/operator/a2a/remotes", &remote).await;
+        let remote = text(&remote.ok(), "agent_id");
         let events = operator.get("/v1/operator/events?limit=1").await.ok();
         let ids = [
             ("agent", sender.id.clone()),
@@ -110,6 +118,8 @@ impl Populated {
             ("token", client.token_id),
             ("task", text(&task, "id")),
             ("context", text(&task, "contextId")),
+            ("push", text(&push, "id")),
+            ("remote", remote),
         ]
         .into();
         Populated {
@@ -153,6 +163,8 @@ impl Populated {
             "keys",
             "keys/revoked",
             "a2a/clients",
+            "a2a/remotes",
+            "a2a/pushes",
         ] {
             let answer = self.operator.get(&format!("/v1/operator/{target}")).await;
             all.push(answer.ok());

@@ -63,6 +63,21 @@ const TASKS: &[Probe] = &[
     agent("GET", "/a2a/v1/tasks/{task}?a2a-version=1.0", ""),
     agent("POST", "/a2a/v1/tasks/{task}:cancel?a2a-version=1.0", "{}"),
     agent("GET", "/a2a/v1/tasks/{task}:subscribe?a2a-version=1.0", ""),
+    agent(
+        "GET",
+        "/a2a/v1/tasks/{task}/pushNotificationConfigs?a2a-version=1.0",
+        "",
+    ),
+    agent(
+        "GET",
+        "/a2a/v1/tasks/{task}/pushNotificationConfigs/{push}?a2a-version=1.0",
+        "",
+    ),
+    agent(
+        "DELETE",
+        "/a2a/v1/tasks/{task}/pushNotificationConfigs/{push}?a2a-version=1.0",
+        "",
+    ),
     agent("GET", "/agents/{agent}/a2a/v1/tasks?a2a-version=1.0", ""),
     agent("GET", "/a2a/v1/{agent2}/tasks?a2a-version=1.0", ""),
     agent(
@@ -436,6 +451,12 @@ const OPERATOR_API: &[Probe] = &[
         "/v1/operator/a2a/clients/{own client}/tokens/{token}",
         "",
     ),
+    operator("POST", "/v1/operator/a2a/pushes/{task}/{push}/retry", "{}"),
+    operator(
+        "PUT",
+        "/v1/operator/a2a/remotes/{remote}",
+        r#"{"card_url":"https://example.com/other"}"#,
+    ),
     operator("GET", "/v1/operator/events?resource_id={task}", ""),
     operator("GET", "/v1/operator/agents/{agent}/keys", ""),
     operator(
@@ -480,4 +501,6 @@ pub const LISTS: &[&str] = &[
     "/v1/operator/settings",
     "/v1/operator/license",
     "/v1/operator/a2a/clients?limit=100",
+    "/v1/operator/a2a/remotes?limit=100",
+    "/v1/operator/a2a/pushes?limit=100",
 ];
