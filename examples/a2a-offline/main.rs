@@ -44,7 +44,10 @@ async fn run(relay: &OwnRelay, asleep: Duration) -> Result<(), Box<dyn Error>> {
     let token = relay.enrollment_token().await?;
     let request = EnrollRequest::new(relay.fleet_id(), token, "Historian");
     let enrolled = EkhoAgentClient::enroll(relay.url(), &request).await?;
-    tell("agent", &format!("enrolled as {}, and asleep", enrolled.agent_id));
+    tell(
+        "agent",
+        &format!("enrolled as {}, and asleep", enrolled.agent_id),
+    );
 
     let client = json!({ "name": "a Python program" });
     let client = relay.post("/v1/operator/a2a/clients", &client).await?;

@@ -3,6 +3,7 @@
 //!
 //! - `ask`: who asks, in which version, whom
 //! - `methods`: what can be asked for, in the types of the protocol
+//! - `sending`: a message on its way to an agent
 //! - `failure`: every error, in the form of each binding
 //! - `push`: where clients want to be told of their tasks
 //! - `jsonrpc`: JSON-RPC, of version 1.0 and, by `v03`, of 0.3
@@ -16,6 +17,7 @@ mod jsonrpc;
 pub(super) mod methods;
 mod push;
 mod rest;
+pub(super) mod sending;
 mod v03;
 
 use axum::Router;

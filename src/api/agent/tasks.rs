@@ -17,8 +17,8 @@ use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
 use crate::api::a2a::card::Own;
-use crate::api::a2a::methods::PARTS_MAX;
 use crate::api::a2a::render::{self, TASK_PREFIX};
+use crate::api::a2a::sending::PARTS_MAX;
 use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::openapi::Routes;

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::Until;
+use super::{Until, a2a_elsewhere};
 use crate::cli::ask::Sure;
 use crate::cli::client::{Query, under};
 use crate::cli::paging::Paging;
@@ -32,7 +32,7 @@ Examples:
 A client of the A2A protocol that cannot sign acts with a bearer token, which is printed this once.
 It is an agent without an inbox: `ekho agents pause`, `quarantine` and `revoke` take its id.";
 
-/// Clients of the A2A protocol that cannot sign.
+/// Clients of the A2A protocol that cannot sign, agents elsewhere, and push notifications.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct A2aArgs {
@@ -46,6 +46,8 @@ pub(in crate::cli) struct A2aArgs {
 #[derive(Debug, Subcommand)]
 enum A2aCommand {
     Client(ClientArgs),
+    Remote(a2a_elsewhere::RemoteArgs),
+    Push(a2a_elsewhere::PushArgs),
 }
 
 /// Who may ask agents for something with a bearer token.
@@ -165,7 +167,19 @@ impl Reach {
 
 pub(in crate::cli) async fn run(args: A2aArgs) -> Result<(), CliError> {
     let A2aArgs { command, remote } = args;
-    let A2aCommand::Client(ClientArgs { command }) = command;
+    let ClientArgs { command } = match command {
+        A2aCommand::Client(args) => args,
+        A2aCommand::Remote(args) => {
+            return remote
+                .run(async |relay| a2a_elsewhere::remote(relay, args).await)
+                .await;
+        }
+        A2aCommand::Push(args) => {
+            return remote
+                .run(async |relay| a2a_elsewhere::push(relay, args).await)
+                .await;
+        }
+    };
     if let ClientCommand::DeleteToken(args) = &command {
         let what = format!("Take {} of {} back", args.token, args.client);
         args.sure.check(&what)?;

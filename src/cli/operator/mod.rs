@@ -3,6 +3,7 @@
 //! `--json`.
 
 mod a2a;
+mod a2a_elsewhere;
 mod agents;
 mod analytics;
 mod approvals;

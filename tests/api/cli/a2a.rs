@@ -69,3 +69,40 @@ async fn a_client_is_made_limited_given_tokens_and_loses_them() {
     let sentence = shell.fails(&none, 1);
     assert!(sentence.contains("unknown_recipient"), "{sentence}");
 }
+
+#[tokio::test]
+async fn agents_elsewhere_are_registered_and_listed() {
+    let relay = Relay::start().await;
+    let operator = relay.operator().await;
+    let shell = Shell::new(&relay, &operator);
+    let card = "https://weather.example.com/.well-known/agent-card.json";
+    let said = shell.says(&["a2a", "remote", "add", "--name", "weather", "--card", card]);
+    assert!(said.contains("registered agent_"), "{said}");
+    let table = shell.says(&["a2a", "remote", "list"]);
+    assert!(table.contains("weather") && table.contains(card), "{table}");
+    let listed = shell.json(&["a2a", "remote", "list"]);
+    let id = listed["remotes"][0]["id"].as_str().unwrap().to_string();
+    let secret = relay.dir().join("weather.token");
+    std::fs::write(&secret, "secret\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    let change = [
+        "a2a",
+        "remote",
+        "change",
+        &id,
+        "--card",
+        card,
+        "--scheme",
+        "Bearer",
+        "--credentials-file",
+        secret,
+    ];
+    let said = shell.says(&change);
+    assert!(said.contains("changed"), "{said}");
+    let listed = shell.json(&["a2a", "remote", "list"]);
+    assert_eq!(listed["remotes"][0]["has_credentials"], true);
+    let none = shell.json(&["a2a", "push", "list"]);
+    assert_eq!(none["pushes"], json!([]));
+    let sentence = shell.fails(&["a2a", "push", "retry", "task_1", "push_1"], 1);
+    assert!(sentence.contains("not found"), "{sentence}");
+}
