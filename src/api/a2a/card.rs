@@ -229,7 +229,7 @@ fn agent_card(app: &App, fleet: &Fleet, carded: &Carded) -> AgentCard {
                 .into(),
         ),
         required: Some(false),
-        params: map(json!({ "lastSeenAt": seen(carded).map(Iso) })),
+        params: seen(carded).and_then(|at_ms| map(json!({ "lastSeenAt": Iso(at_ms) }))),
     }]);
     card
 }
