@@ -56,13 +56,6 @@ pub fn text(max_bytes: usize) -> Object {
         .build()
 }
 
-/// The description of a field that has a text or an object.
-pub fn text_or_object() -> Schema {
-    let object = ObjectBuilder::new().schema_type(Type::Object).build();
-    let text = ObjectBuilder::new().schema_type(Type::String).build();
-    OneOfBuilder::new().item(text).item(object).build().into()
-}
-
 /// The description of a field that has one such value, or a list of up to so many.
 pub fn one_or_many(one: Object, max_items: usize) -> Schema {
     let many = ArrayBuilder::new()

@@ -35,11 +35,18 @@ async fn follow(client: &A2aClient, node: &Relay, task: &Value) -> Events {
     client.stream("/a2a", "SubscribeToTask", &id(task)).await
 }
 
+/// What a stream tells next; none at its end. A sign that the connection holds is nothing yet.
+async fn next(events: &mut Events) -> Option<Value> {
+    let next = tokio::time::timeout(DEADLINE, events.next()).await;
+    let event = next.expect("something of the task in time")?;
+    Some(event.json()["result"].clone())
+}
+
 /// What a stream tells, to its end: it ends with the task, or with the node.
 async fn told(mut events: Events) -> Vec<Value> {
     let mut told = Vec::new();
-    while let Some(event) = events.next().await {
-        told.push(event.json()["result"].clone());
+    while let Some(event) = next(&mut events).await {
+        told.push(event);
     }
     told
 }
@@ -180,7 +187,7 @@ async fn a_stream_whose_node_dies_goes_on_elsewhere_and_misses_nothing() {
     append(&agent, &nodes, &task, 0).await;
     let mut before = Vec::new();
     while chunks(&before).is_empty() {
-        before.push(events.next().await.unwrap().json()["result"].clone());
+        before.push(next(&mut events).await.unwrap());
     }
     cluster.nodes[leader].kill();
     let rest = told(events).await;

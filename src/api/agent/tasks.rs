@@ -12,7 +12,8 @@ use ekho_storage::tables::task::{Task, TaskState};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::Object;
+use utoipa::openapi::Schema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Type};
 use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
@@ -74,6 +75,23 @@ fn task_state() -> Object {
     words::one_of(TaskState::ALL.map(TaskState::as_str))
 }
 
+/// Describes what an agent tells the client with a state.
+fn said() -> Schema {
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1));
+    let message = ObjectBuilder::new().schema_type(Type::Object);
+    OneOfBuilder::new()
+        .item(text.build())
+        .item(message.build())
+        .description(Some(
+            "What to tell the client: a text, or a `Message` of A2A 1.0 without what the relay \
+             knows.",
+        ))
+        .build()
+        .into()
+}
+
 /// The task, as A2A 1.0 writes it.
 #[utoipa::path(
     get,
@@ -104,8 +122,7 @@ async fn get(
 struct NewStatus {
     #[schema(schema_with = state_word)]
     state: String,
-    /// What to tell the client: a text, or a `Message` of A2A 1.0 without what the relay knows.
-    #[schema(schema_with = words::text_or_object)]
+    #[schema(schema_with = said)]
     message: Option<Value>,
 }
 
@@ -255,7 +272,9 @@ fn read_id(task_id: PathId) -> Result<u128, ApiError> {
 fn read_message(fields: &mut Fields<'_>) -> Option<Message> {
     let given = fields.any("message", usize::MAX)?;
     let said = match serde_json::from_str(given) {
-        Ok(Value::String(text)) => Message::new(Role::Agent, vec![Part::text(text)]),
+        Ok(Value::String(text)) if !text.is_empty() => {
+            Message::new(Role::Agent, vec![Part::text(text)])
+        }
         Ok(Value::Object(mut object)) => {
             object.insert("role".into(), "ROLE_AGENT".into());
             object
