@@ -205,7 +205,7 @@ fn agent_card(app: &App, fleet: &Fleet, carded: &Carded) -> AgentCard {
     let agent = &carded.agent;
     let own = Own::read(carded.own.as_ref());
     let base = format!("{}/agents/{}/a2a", app.service.base_url, agent.id);
-    let mut card = bare(app, fleet, &base);
+    let mut card = bare(app, fleet, &base, Some(&agent.id));
     let modes = || MODES.map(String::from).to_vec();
     card.name = own.name.unwrap_or_else(|| agent.display_name.clone());
     card.description = own.description.unwrap_or_else(|| {
@@ -262,7 +262,7 @@ fn default_skills(carded: &Carded) -> Vec<AgentSkill> {
 
 fn fleet_card(app: &App, fleet: &Fleet, agents: &[Carded]) -> AgentCard {
     let base = format!("{}/a2a", app.service.base_url);
-    let mut card = bare(app, fleet, &base);
+    let mut card = bare(app, fleet, &base, None);
     card.name.clone_from(&fleet.name);
     card.description = format!(
         "The agents of the fleet {}, one skill each: name one by its skill's id as the tenant. \
@@ -293,8 +293,23 @@ fn fleet_card(app: &App, fleet: &Fleet, agents: &[Carded]) -> AgentCard {
     card
 }
 
-/// What all cards have in common.
-fn bare(app: &App, fleet: &Fleet, base: &str) -> AgentCard {
+/// Where gRPC is: host and port, without a scheme, which gRPC's own libraries take for the way to
+/// resolve the name. Whether there is TLS, the client finds in the other addresses.
+fn grpc_target(base_url: &str) -> String {
+    let (default_port, rest) = match base_url.strip_prefix("https://") {
+        Some(rest) => (443, rest),
+        None => (80, base_url.trim_start_matches("http://")),
+    };
+    let host = rest.split('/').next().unwrap_or(rest);
+    // An address of IPv6 stands in brackets, which end it.
+    match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => host.into(),
+        _ => format!("{host}:{default_port}"),
+    }
+}
+
+/// What all cards have in common. Over gRPC, which has one address, the tenant names the agent.
+fn bare(app: &App, fleet: &Fleet, base: &str, tenant: Option<&str>) -> AgentCard {
     let interface = |url: String, binding: &str, version: &str| AgentInterface {
         protocol_version: version.into(),
         ..AgentInterface::new(url, binding)
@@ -336,6 +351,14 @@ fn bare(app: &App, fleet: &Fleet, base: &str) -> AgentCard {
                 a2a::TRANSPORT_PROTOCOL_HTTP_JSON,
                 "1.0",
             ),
+            AgentInterface {
+                tenant: tenant.map(String::from),
+                ..interface(
+                    grpc_target(&app.service.base_url),
+                    a2a::TRANSPORT_PROTOCOL_GRPC,
+                    "1.0",
+                )
+            },
             interface(base.into(), a2a::TRANSPORT_PROTOCOL_JSONRPC, "0.3"),
         ],
         capabilities: AgentCapabilities {
@@ -479,4 +502,23 @@ async fn keys(State(app): State<App>) -> Result<Response, ApiError> {
         .collect();
     let headers = [(header::CACHE_CONTROL, CACHE)];
     Ok((headers, Json(json!({ "keys": keys }))).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grpc_target;
+
+    #[test]
+    fn grpc_is_found_by_host_and_port() {
+        for (base_url, target) in [
+            ("http://127.0.0.1:4000", "127.0.0.1:4000"),
+            ("http://relay.test", "relay.test:80"),
+            ("https://relay.example.org", "relay.example.org:443"),
+            ("https://relay.example.org/ekho", "relay.example.org:443"),
+            ("https://[::1]:8443", "[::1]:8443"),
+            ("https://[::1]", "[::1]:443"),
+        ] {
+            assert_eq!(grpc_target(base_url), target, "{base_url}");
+        }
+    }
 }

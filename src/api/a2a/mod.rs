@@ -7,11 +7,13 @@
 //! - `failure`: every error, in the form of each binding
 //! - `jsonrpc`: JSON-RPC, of version 1.0 and, by `v03`, of 0.3
 //! - `rest`: HTTP+JSON, of version 1.0
+//! - `grpc`: gRPC, of version 1.0
 //! - `card`: what agents and the fleet say of themselves
 
 mod ask;
 pub(super) mod card;
 mod failure;
+mod grpc;
 mod jsonrpc;
 pub(super) mod methods;
 pub(super) mod render;
@@ -28,4 +30,5 @@ pub fn router() -> Router<App> {
         .merge(card::router())
         .merge(jsonrpc::router())
         .merge(rest::router())
+        .merge(grpc::router())
 }

@@ -5,6 +5,7 @@
 //! - `streams`: whoever follows a task sees the same
 //! - `lists`: tasks in pages
 //! - `errors`: what is wrong is said in the words of each binding
+//! - `grpc`: the same as over HTTP, by gRPC
 //! - `versions`: 1.0 and 0.3 at one address
 //! - `clients`: tokens that operators give, limit and take back
 //! - `cards`: what agents say of themselves, signed
@@ -13,6 +14,7 @@ mod answers;
 mod cards;
 mod clients;
 mod errors;
+mod grpc;
 mod lists;
 mod sending;
 mod streams;
