@@ -1,20 +1,19 @@
-//! What agents and the fleet say of themselves (8): cards for everybody, cards that say more to
-//! those who show who they are, and the keys that sign them.
+//! What agents and the fleet say of themselves (8): cards for everybody, and cards that say more to
+//! those who show who they are.
 
 use std::collections::HashMap;
 
 use a2a::{
-    AgentCapabilities, AgentCard, AgentCardSignature, AgentExtension, AgentInterface,
-    AgentProvider, AgentSkill, ApiKeySecurityScheme, HttpAuthSecurityScheme, SecurityScheme,
+    AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill,
+    ApiKeySecurityScheme, HttpAuthSecurityScheme, SecurityScheme,
 };
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use ed25519_dalek::{Signer, SigningKey};
 use ekho_storage::tables::agent_card;
 use ekho_storage::tables::fleet::Fleet;
 use serde::{Deserialize, Serialize};
@@ -22,9 +21,10 @@ use serde_json::{Value, json};
 
 use super::ask::{Ask, Version};
 use super::failure::Failure;
+use super::signature::signed;
 use super::v03;
+use crate::api::App;
 use crate::api::openapi::SIGNATURE;
-use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::ingress::signing::hash;
 use crate::service::ServiceError;
@@ -34,10 +34,8 @@ use crate::service::cards::Carded;
 const STORE_AND_FORWARD: &str = "urn:ekho:a2a:store-and-forward:v1";
 /// Says more about an agent to those who may ask.
 const DETAILS: &str = "urn:ekho:a2a:agent-details:v1";
-/// Where the keys are.
-const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// How long a card holds.
-const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
+pub const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 /// Media types that an agent takes and gives, where it does not say which.
 const MODES: [&str; 2] = ["text/plain", "application/json"];
 /// What a card says of times changes that seldom: cards are kept by those who fetch them.
@@ -47,7 +45,6 @@ pub fn router() -> Router<App> {
     Router::new()
         .route("/.well-known/agent-card.json", get(of_fleet))
         .route("/agents/{id}/.well-known/agent-card.json", get(of_agent))
-        .route(JWKS_PATH, get(keys))
 }
 
 /// The part of a card that is an agent's to say.
@@ -382,66 +379,6 @@ fn bare(app: &App, fleet: &Fleet, base: &str, tenant: Option<&str>) -> AgentCard
     }
 }
 
-/// The id of a key: the beginning of its hash.
-fn key_id(key: &SigningKey) -> String {
-    let hash = hash(key.verifying_key().as_bytes());
-    BASE64.encode(&hash[..12])
-}
-
-/// Signs a card with the key of its fleet (8.4).
-fn signed(app: &App, fleet: &Fleet, mut card: AgentCard) -> Result<AgentCard, Failure> {
-    let internal = |error: serde_json::Error| ServiceError::Internal(error.to_string());
-    let key = app.service.card_key(&fleet.id)?;
-    let mut value = serde_json::to_value(&card).map_err(internal)?;
-    without_defaults(&mut value);
-    let payload = serde_json_canonicalizer::to_vec(&value).map_err(internal)?;
-    let protected = json!({
-        "alg": "EdDSA",
-        "typ": "JOSE",
-        "kid": key_id(&key),
-        "jku": format!("{}{JWKS_PATH}", app.service.base_url),
-    });
-    let protected = BASE64.encode(protected.to_string());
-    let input = format!("{protected}.{}", BASE64.encode(payload));
-    let signature = key.sign(input.as_bytes());
-    card.signatures = Some(vec![AgentCardSignature {
-        protected,
-        signature: BASE64.encode(signature.to_bytes()),
-        header: None,
-    }]);
-    Ok(card)
-}
-
-/// Leaves out what has its default and is not required (8.4.1): of what cards hold here, empty
-/// lists of scopes, and that an extension is not required.
-fn without_defaults(card: &mut Value) {
-    let extensions = card.pointer_mut("/capabilities/extensions");
-    for extension in extensions
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        if let Some(extension) = extension.as_object_mut() {
-            extension.retain(|name, value| name != "required" || *value != json!(false));
-        }
-    }
-    let requirements = card.pointer_mut("/securityRequirements");
-    for requirement in requirements
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        let schemes = requirement
-            .pointer_mut("/schemes")
-            .and_then(Value::as_object_mut);
-        for (_, scopes) in schemes.into_iter().flatten() {
-            if scopes["list"] == json!([]) {
-                *scopes = json!({});
-            }
-        }
-    }
-}
-
 /// A card with what caches need to know of it (8.6).
 fn serve(
     uri: &Uri,
@@ -482,26 +419,6 @@ fn serve(
         headers.insert(header::LAST_MODIFIED, at);
     }
     Ok(response)
-}
-
-/// The keys that cards are signed with, as a JSON Web Key Set (RFC 7517).
-async fn keys(State(app): State<App>) -> Result<Response, ApiError> {
-    let keys = app.service.card_keys()?;
-    let keys: Vec<Value> = keys
-        .iter()
-        .map(|key| {
-            json!({
-                "kty": "OKP",
-                "crv": "Ed25519",
-                "x": BASE64.encode(key.verifying_key().as_bytes()),
-                "kid": key_id(key),
-                "alg": "EdDSA",
-                "use": "sig",
-            })
-        })
-        .collect();
-    let headers = [(header::CACHE_CONTROL, CACHE)];
-    Ok((headers, Json(json!({ "keys": keys }))).into_response())
 }
 
 #[cfg(test)]

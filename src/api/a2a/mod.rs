@@ -8,7 +8,7 @@
 //! - `jsonrpc`: JSON-RPC, of version 1.0 and, by `v03`, of 0.3
 //! - `rest`: HTTP+JSON, of version 1.0
 //! - `grpc`: gRPC, of version 1.0
-//! - `card`: what agents and the fleet say of themselves
+//! - `card`: what agents and the fleet say of themselves; `signature`: cards signed
 
 mod ask;
 pub(super) mod card;
@@ -18,6 +18,7 @@ mod jsonrpc;
 pub(super) mod methods;
 pub(super) mod render;
 mod rest;
+mod signature;
 mod v03;
 
 use axum::Router;
@@ -28,6 +29,7 @@ use super::App;
 pub fn router() -> Router<App> {
     Router::new()
         .merge(card::router())
+        .merge(signature::router())
         .merge(jsonrpc::router())
         .merge(rest::router())
         .merge(grpc::router())
