@@ -6,6 +6,7 @@
 //! - `lists`: tasks in pages
 //! - `errors`: what is wrong is said in the words of each binding
 //! - `grpc`: the same as over HTTP, by gRPC
+//! - `real_clients`: SDKs that others wrote, doing all of this
 //! - `versions`: 1.0 and 0.3 at one address
 //! - `clients`: tokens that operators give, limit and take back
 //! - `cards`: what agents say of themselves, signed
@@ -16,6 +17,7 @@ mod clients;
 mod errors;
 mod grpc;
 mod lists;
+mod real_clients;
 mod sending;
 mod streams;
 mod versions;
