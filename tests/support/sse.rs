@@ -66,6 +66,12 @@ impl Events {
         }
     }
 
+    /// That something comes in time, be it a comment.
+    pub async fn is_heard_within(&mut self, limit: Duration) {
+        let heard = tokio::time::timeout(limit, self.body.frame()).await;
+        assert!(matches!(heard, Ok(Some(Ok(_)))), "{heard:?}");
+    }
+
     /// That nothing comes for a while that is longer than a commit takes.
     pub async fn is_quiet(&mut self) {
         let next = tokio::time::timeout(Duration::from_millis(700), self.next()).await;

@@ -85,7 +85,8 @@ async fn who(app: &App, shown: Shown<'_>, body: &Bytes) -> Result<Party, Service
     Ok(Party::Signed(caller))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The token that a request shows.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme

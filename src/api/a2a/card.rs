@@ -1,20 +1,19 @@
-//! What agents and the fleet say of themselves (8): cards for everybody, cards that say more to
-//! those who show who they are, and the keys that sign them.
+//! What agents and the fleet say of themselves (8): cards for everybody, and cards that say more to
+//! those who show who they are.
 
 use std::collections::HashMap;
 
 use a2a::{
-    AgentCapabilities, AgentCard, AgentCardSignature, AgentExtension, AgentInterface,
-    AgentProvider, AgentSkill, ApiKeySecurityScheme, HttpAuthSecurityScheme, SecurityScheme,
+    AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill,
+    ApiKeySecurityScheme, HttpAuthSecurityScheme, SecurityScheme,
 };
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use ed25519_dalek::{Signer, SigningKey};
 use ekho_storage::tables::agent_card;
 use ekho_storage::tables::fleet::Fleet;
 use serde::{Deserialize, Serialize};
@@ -22,9 +21,10 @@ use serde_json::{Value, json};
 
 use super::ask::{Ask, Version};
 use super::failure::Failure;
+use super::signature::signed;
 use super::v03;
+use crate::api::App;
 use crate::api::openapi::SIGNATURE;
-use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::ingress::signing::hash;
 use crate::service::ServiceError;
@@ -34,10 +34,8 @@ use crate::service::cards::Carded;
 const STORE_AND_FORWARD: &str = "urn:ekho:a2a:store-and-forward:v1";
 /// Says more about an agent to those who may ask.
 const DETAILS: &str = "urn:ekho:a2a:agent-details:v1";
-/// Where the keys are.
-const JWKS_PATH: &str = "/.well-known/jwks.json";
 /// How long a card holds.
-const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
+pub const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 /// Media types that an agent takes and gives, where it does not say which.
 const MODES: [&str; 2] = ["text/plain", "application/json"];
 /// What a card says of times changes that seldom: cards are kept by those who fetch them.
@@ -47,7 +45,6 @@ pub fn router() -> Router<App> {
     Router::new()
         .route("/.well-known/agent-card.json", get(of_fleet))
         .route("/agents/{id}/.well-known/agent-card.json", get(of_agent))
-        .route(JWKS_PATH, get(keys))
 }
 
 /// The part of a card that is an agent's to say.
@@ -205,7 +202,7 @@ fn agent_card(app: &App, fleet: &Fleet, carded: &Carded) -> AgentCard {
     let agent = &carded.agent;
     let own = Own::read(carded.own.as_ref());
     let base = format!("{}/agents/{}/a2a", app.service.base_url, agent.id);
-    let mut card = bare(app, fleet, &base);
+    let mut card = bare(app, fleet, &base, Some(&agent.id));
     let modes = || MODES.map(String::from).to_vec();
     card.name = own.name.unwrap_or_else(|| agent.display_name.clone());
     card.description = own.description.unwrap_or_else(|| {
@@ -262,7 +259,7 @@ fn default_skills(carded: &Carded) -> Vec<AgentSkill> {
 
 fn fleet_card(app: &App, fleet: &Fleet, agents: &[Carded]) -> AgentCard {
     let base = format!("{}/a2a", app.service.base_url);
-    let mut card = bare(app, fleet, &base);
+    let mut card = bare(app, fleet, &base, None);
     card.name.clone_from(&fleet.name);
     card.description = format!(
         "The agents of the fleet {}, one skill each: name one by its skill's id as the tenant. \
@@ -293,8 +290,23 @@ fn fleet_card(app: &App, fleet: &Fleet, agents: &[Carded]) -> AgentCard {
     card
 }
 
-/// What all cards have in common.
-fn bare(app: &App, fleet: &Fleet, base: &str) -> AgentCard {
+/// Where gRPC is: host and port, without a scheme, which gRPC's own libraries take for the way to
+/// resolve the name. Whether there is TLS, the client finds in the other addresses.
+fn grpc_target(base_url: &str) -> String {
+    let (default_port, rest) = match base_url.strip_prefix("https://") {
+        Some(rest) => (443, rest),
+        None => (80, base_url.trim_start_matches("http://")),
+    };
+    let host = rest.split('/').next().unwrap_or(rest);
+    // An address of IPv6 stands in brackets, which end it.
+    match host.rsplit_once(':') {
+        Some((_, port)) if !port.ends_with(']') => host.into(),
+        _ => format!("{host}:{default_port}"),
+    }
+}
+
+/// What all cards have in common. Over gRPC, which has one address, the tenant names the agent.
+fn bare(app: &App, fleet: &Fleet, base: &str, tenant: Option<&str>) -> AgentCard {
     let interface = |url: String, binding: &str, version: &str| AgentInterface {
         protocol_version: version.into(),
         ..AgentInterface::new(url, binding)
@@ -336,6 +348,14 @@ fn bare(app: &App, fleet: &Fleet, base: &str) -> AgentCard {
                 a2a::TRANSPORT_PROTOCOL_HTTP_JSON,
                 "1.0",
             ),
+            AgentInterface {
+                tenant: tenant.map(String::from),
+                ..interface(
+                    grpc_target(&app.service.base_url),
+                    a2a::TRANSPORT_PROTOCOL_GRPC,
+                    "1.0",
+                )
+            },
             interface(base.into(), a2a::TRANSPORT_PROTOCOL_JSONRPC, "0.3"),
         ],
         capabilities: AgentCapabilities {
@@ -356,66 +376,6 @@ fn bare(app: &App, fleet: &Fleet, base: &str) -> AgentCard {
         security_schemes: Some(schemes),
         security_requirements: Some(vec![all_of(&["bearer"]), all_of(&signature)]),
         signatures: None,
-    }
-}
-
-/// The id of a key: the beginning of its hash.
-fn key_id(key: &SigningKey) -> String {
-    let hash = hash(key.verifying_key().as_bytes());
-    BASE64.encode(&hash[..12])
-}
-
-/// Signs a card with the key of its fleet (8.4).
-fn signed(app: &App, fleet: &Fleet, mut card: AgentCard) -> Result<AgentCard, Failure> {
-    let internal = |error: serde_json::Error| ServiceError::Internal(error.to_string());
-    let key = app.service.card_key(&fleet.id)?;
-    let mut value = serde_json::to_value(&card).map_err(internal)?;
-    without_defaults(&mut value);
-    let payload = serde_json_canonicalizer::to_vec(&value).map_err(internal)?;
-    let protected = json!({
-        "alg": "EdDSA",
-        "typ": "JOSE",
-        "kid": key_id(&key),
-        "jku": format!("{}{JWKS_PATH}", app.service.base_url),
-    });
-    let protected = BASE64.encode(protected.to_string());
-    let input = format!("{protected}.{}", BASE64.encode(payload));
-    let signature = key.sign(input.as_bytes());
-    card.signatures = Some(vec![AgentCardSignature {
-        protected,
-        signature: BASE64.encode(signature.to_bytes()),
-        header: None,
-    }]);
-    Ok(card)
-}
-
-/// Leaves out what has its default and is not required (8.4.1): of what cards hold here, empty
-/// lists of scopes, and that an extension is not required.
-fn without_defaults(card: &mut Value) {
-    let extensions = card.pointer_mut("/capabilities/extensions");
-    for extension in extensions
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        if let Some(extension) = extension.as_object_mut() {
-            extension.retain(|name, value| name != "required" || *value != json!(false));
-        }
-    }
-    let requirements = card.pointer_mut("/securityRequirements");
-    for requirement in requirements
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        let schemes = requirement
-            .pointer_mut("/schemes")
-            .and_then(Value::as_object_mut);
-        for (_, scopes) in schemes.into_iter().flatten() {
-            if scopes["list"] == json!([]) {
-                *scopes = json!({});
-            }
-        }
     }
 }
 
@@ -461,22 +421,21 @@ fn serve(
     Ok(response)
 }
 
-/// The keys that cards are signed with, as a JSON Web Key Set (RFC 7517).
-async fn keys(State(app): State<App>) -> Result<Response, ApiError> {
-    let keys = app.service.card_keys()?;
-    let keys: Vec<Value> = keys
-        .iter()
-        .map(|key| {
-            json!({
-                "kty": "OKP",
-                "crv": "Ed25519",
-                "x": BASE64.encode(key.verifying_key().as_bytes()),
-                "kid": key_id(key),
-                "alg": "EdDSA",
-                "use": "sig",
-            })
-        })
-        .collect();
-    let headers = [(header::CACHE_CONTROL, CACHE)];
-    Ok((headers, Json(json!({ "keys": keys }))).into_response())
+#[cfg(test)]
+mod tests {
+    use super::grpc_target;
+
+    #[test]
+    fn grpc_is_found_by_host_and_port() {
+        for (base_url, target) in [
+            ("http://127.0.0.1:4000", "127.0.0.1:4000"),
+            ("http://relay.test", "relay.test:80"),
+            ("https://relay.example.org", "relay.example.org:443"),
+            ("https://relay.example.org/ekho", "relay.example.org:443"),
+            ("https://[::1]:8443", "[::1]:8443"),
+            ("https://[::1]", "[::1]:443"),
+        ] {
+            assert_eq!(grpc_target(base_url), target, "{base_url}");
+        }
+    }
 }

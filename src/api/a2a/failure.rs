@@ -1,10 +1,15 @@
-//! Every error of the protocol, in the form of each binding (3.3.2, 5.4, 9.5, 11.6).
+//! Every error of the protocol, in the form of each binding (3.3.2, 5.4, 9.5, 10.6, 11.6).
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use a2a::{BAD_REQUEST_TYPE, ERROR_INFO_TYPE, PROTOCOL_DOMAIN, error_code, error_reason};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tonic::Code;
+use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::api::ApiError;
 use crate::machine::outcome::Refusal;
@@ -14,6 +19,8 @@ use crate::service::ServiceError;
 const OWN_DOMAIN: &str = "ekho";
 /// The code of errors that neither JSON-RPC nor the protocol has one for.
 const OWN_CODE: i32 = -32000;
+/// Over gRPC errors travel in headers, of which clients take some 8 KiB.
+const GRPC_TEXT_MAX_BYTES: usize = 1000;
 /// How a client that showed nothing can show who it is.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"ekho\"");
 
@@ -133,7 +140,7 @@ impl Failure {
     pub fn to_rest(&self) -> Value {
         json!({ "error": {
             "code": self.status.as_u16(),
-            "status": self.rpc_status(),
+            "status": self.rpc_code().1,
             "message": self.message,
             "details": self.details(),
         } })
@@ -160,10 +167,26 @@ impl Failure {
         }
     }
 
-    /// The name of the status in `google.rpc.Code`.
-    fn rpc_status(&self) -> &'static str {
+    /// The status of gRPC with its details (10.6).
+    pub fn to_grpc(&self) -> tonic::Status {
+        let metadata = self.metadata.iter();
+        let metadata: HashMap<_, _> = metadata
+            .map(|(name, value)| ((*name).to_string(), clipped(value)))
+            .collect();
+        let mut details = ErrorDetails::with_error_info(&self.reason, self.domain, metadata);
+        for (field, why) in &self.violations {
+            details.add_bad_request_violation(field, clipped(why));
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            details.set_retry_info(Some(Duration::from_secs(seconds)));
+        }
+        tonic::Status::with_error_details(self.rpc_code().0, clipped(&self.message), details)
+    }
+
+    /// The status of gRPC, and its name, which HTTP+JSON tells as well.
+    fn rpc_code(&self) -> (Code, &'static str) {
         match (self.code, self.status) {
-            (error_code::TASK_NOT_FOUND, _) => "NOT_FOUND",
+            (error_code::TASK_NOT_FOUND, _) => (Code::NotFound, "NOT_FOUND"),
             (
                 error_code::TASK_NOT_CANCELABLE
                 | error_code::PUSH_NOTIFICATION_NOT_SUPPORTED
@@ -172,19 +195,24 @@ impl Failure {
                 | error_code::EXTENSION_SUPPORT_REQUIRED
                 | error_code::VERSION_NOT_SUPPORTED,
                 _,
-            ) => "FAILED_PRECONDITION",
-            (_, StatusCode::UNAUTHORIZED) => "UNAUTHENTICATED",
-            (_, StatusCode::FORBIDDEN) => "PERMISSION_DENIED",
-            (_, StatusCode::NOT_FOUND) => "NOT_FOUND",
-            (_, StatusCode::CONFLICT) => "FAILED_PRECONDITION",
+            )
+            | (_, StatusCode::CONFLICT) => (Code::FailedPrecondition, "FAILED_PRECONDITION"),
+            (_, StatusCode::UNAUTHORIZED) => (Code::Unauthenticated, "UNAUTHENTICATED"),
+            (_, StatusCode::FORBIDDEN) => (Code::PermissionDenied, "PERMISSION_DENIED"),
+            (_, StatusCode::NOT_FOUND) => (Code::NotFound, "NOT_FOUND"),
             (_, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS) => {
-                "RESOURCE_EXHAUSTED"
+                (Code::ResourceExhausted, "RESOURCE_EXHAUSTED")
             }
-            (_, StatusCode::SERVICE_UNAVAILABLE) => "UNAVAILABLE",
-            (_, status) if status.is_server_error() => "INTERNAL",
-            _ => "INVALID_ARGUMENT",
+            (_, StatusCode::SERVICE_UNAVAILABLE) => (Code::Unavailable, "UNAVAILABLE"),
+            (_, status) if status.is_server_error() => (Code::Internal, "INTERNAL"),
+            _ => (Code::InvalidArgument, "INVALID_ARGUMENT"),
         }
     }
+}
+
+/// A text that may stand in a header; it can hold what the client sent.
+fn clipped(text: &str) -> String {
+    text[..text.floor_char_boundary(GRPC_TEXT_MAX_BYTES)].into()
 }
 
 /// As HTTP+JSON answers it (11.6).

@@ -19,8 +19,9 @@ use super::methods::{self, Updates};
 use super::{card, push, v03};
 use crate::api::App;
 
-/// How often a stream says that it is still there.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How often a stream says that it is still there. The HTTP client of the official SDK for Python
+/// gives up, unless told otherwise, when it reads nothing for five seconds.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(4);
 
 pub fn router() -> Router<App> {
     Router::new()

@@ -8,16 +8,19 @@
 //! - `push`: where clients want to be told of their tasks
 //! - `jsonrpc`: JSON-RPC, of version 1.0 and, by `v03`, of 0.3
 //! - `rest`: HTTP+JSON, of version 1.0
-//! - `card`: what agents and the fleet say of themselves
+//! - `grpc`: gRPC, of version 1.0
+//! - `card`: what agents and the fleet say of themselves; `signature`: cards signed
 
 mod ask;
 pub(super) mod card;
 mod failure;
+mod grpc;
 mod jsonrpc;
 pub(super) mod methods;
 mod push;
 mod rest;
 pub(super) mod sending;
+mod signature;
 mod v03;
 
 use axum::Router;
@@ -30,6 +33,8 @@ pub(super) use crate::service::protocol as render;
 pub fn router() -> Router<App> {
     Router::new()
         .merge(card::router())
+        .merge(signature::router())
         .merge(jsonrpc::router())
         .merge(rest::router())
+        .merge(grpc::router())
 }

@@ -181,6 +181,7 @@ async fn a_card_that_did_not_change_is_not_sent_again() {
 /// Verifies a card as 8.4.3 says, with the keys that the relay publishes.
 async fn verify(relay: &Relay, mut card: Value) {
     let signatures = card.as_object_mut().unwrap().remove("signatures").unwrap();
+    // The second one is for those who leave out more: see `real_clients`.
     let text = |field: &str| signatures[0][field].as_str().unwrap().to_string();
     let protected = text("protected");
     let header = BASE64.decode(&protected).unwrap();

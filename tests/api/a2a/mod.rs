@@ -8,6 +8,8 @@
 //! - `sdk`: an agent that is written with the Rust client
 //! - `errors`: what is wrong is said in the words of each binding
 //! - `fuzz`: whatever comes in
+//! - `grpc`: the same as over HTTP, by gRPC
+//! - `real_clients`: SDKs that others wrote, doing all of this
 //! - `versions`: 1.0 and 0.3 at one address
 //! - `clients`: tokens that operators give, limit and take back
 //! - `push`: clients are told of their tasks
@@ -19,9 +21,11 @@ mod cards;
 mod clients;
 mod errors;
 mod fuzz;
+mod grpc;
 mod lists;
 mod metrics;
 mod push;
+mod real_clients;
 mod remotes;
 mod sdk;
 mod sending;

@@ -7,7 +7,7 @@ use super::{at, pair, quick};
 use crate::support::{HookServer, Relay, Reply, a2a_message, rpc, shared};
 
 /// A relay that may reach receivers on this machine.
-async fn open_relay() -> Relay {
+pub async fn open_relay() -> Relay {
     let builder = Relay::builder().env("EKHO_OUTBOUND_ALLOWED_NETWORKS", "127.0.0.0/8");
     builder.start().await
 }

@@ -1,5 +1,7 @@
 //! Whoever follows a task sees the same, in the order in which it was accepted.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{at, pair};
@@ -158,4 +160,16 @@ async fn a_stream_over_http_is_the_same_without_its_envelope() {
         let first = events.next().await.unwrap().json();
         assert_eq!(first["task"]["id"], task["id"]);
     }
+}
+
+#[tokio::test]
+async fn an_idle_stream_says_that_it_is_there() {
+    let relay = shared().await;
+    let (client, agent) = pair(&relay).await;
+    let task = client.send(&agent, &a2a_message("later")).await;
+    let params = json!({ "id": task["id"] });
+    let mut events = client.stream("/a2a", "SubscribeToTask", &params).await;
+    events.next().await.unwrap();
+    // So long the official client for Python waits by itself.
+    events.is_heard_within(Duration::from_secs(5)).await;
 }
