@@ -8,8 +8,11 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
 
 const directory = resolve(process.argv[2]);
@@ -17,7 +20,8 @@ const given = JSON.parse(process.argv[3]);
 const require = createRequire(pathToFileURL(`${directory}/package.json`));
 // The modules for `import`, beside those for `require`.
 const load = (name) => import(pathToFileURL(require.resolve(name).replace(/\.cjs$/, '.js')));
-const { Role, TaskState, taskStateToJSON, verifyAgentCardSignature } = await load('@a2a-js/sdk');
+const { Role, StreamResponse, TaskState, taskStateToJSON, verifyAgentCardSignature } =
+  await load('@a2a-js/sdk');
 const {
   ClientFactory,
   ClientFactoryOptions,
@@ -233,6 +237,46 @@ const operations = {
     const texts = only(told, 'artifactUpdate').map((piece) => textOf(piece.artifact.parts));
     assert.deepEqual(texts, ['good morning']);
     assert.equal(state(told.at(-1).value), 'TASK_STATE_COMPLETED');
+  },
+
+  async push(client, quick) {
+    const heard = [];
+    let over;
+    const complete = new Promise((done) => {
+      over = done;
+    });
+    const receiver = createServer(async (asked, answer) => {
+      assert.equal(asked.headers['x-a2a-notification-token'], 'secret');
+      const event = StreamResponse.fromJSON(await json(asked)).payload;
+      heard.push(event);
+      answer.writeHead(204).end();
+      const ended = event.$case === 'statusUpdate' && state(event.value);
+      if (ended === 'TASK_STATE_COMPLETED') over();
+    });
+    await once(receiver.listen(0, '127.0.0.1'), 'listening');
+    const task = await quick.sendMessage(request('wait'));
+    const config = {
+      tenant: '',
+      id: 'mine',
+      taskId: task.id,
+      url: `http://127.0.0.1:${receiver.address().port}/told`,
+      token: 'secret',
+      authentication: undefined,
+    };
+    const named = { tenant: '', taskId: task.id, id: 'mine' };
+    const ofTask = { tenant: '', taskId: task.id, pageSize: 0, pageToken: '' };
+    assert.deepEqual(await client.createTaskPushNotificationConfig(config), config);
+    assert.deepEqual(await client.getTaskPushNotificationConfig(named), config);
+    await client.sendMessage(request(`go on ${task.id}`));
+    await complete;
+    const texts = only(heard, 'artifactUpdate').map((piece) => textOf(piece.artifact.parts));
+    assert.deepEqual(texts, ['late']);
+    const listed = await client.listTaskPushNotificationConfig(ofTask);
+    assert.deepEqual(listed.configs, [config]);
+    await client.deleteTaskPushNotificationConfig(named);
+    const left = await client.listTaskPushNotificationConfig(ofTask);
+    assert.equal(left.configs.length, 0);
+    receiver.close();
   },
 
   async failures(client) {

@@ -10,6 +10,8 @@ import asyncio
 import json
 import sys
 import uuid
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import grpc
 import httpx
@@ -26,18 +28,24 @@ from a2a.client.client import ClientCallContext
 from a2a.types.a2a_pb2 import (
     AgentCard,
     CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
     GetExtendedAgentCardRequest,
+    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
     ListTasksRequest,
     Message,
     Part,
     Role,
     SendMessageRequest,
+    StreamResponse,
     SubscribeToTaskRequest,
+    TaskPushNotificationConfig,
     TaskState,
 )
 from a2a.utils import errors
 from a2a.utils.signing import InvalidSignaturesError, create_signature_verifier
+from google.protobuf.json_format import Parse
 
 GIVEN = json.loads(sys.argv[1])
 BINDING = GIVEN["binding"]
@@ -255,6 +263,60 @@ async def offline(own, client):
     await sleeper.close()
 
 
+class Receiver:
+    """Takes push notifications, and says what came."""
+
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+        self.heard = asyncio.Queue()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                told = (self.headers["x-a2a-notification-token"], Parse(body, StreamResponse()))
+                receiver.loop.call_soon_threadsafe(receiver.heard.put_nowait, told)
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/told"
+        Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+async def push(own, client):
+    receiver = Receiver()
+    async with client_of(own, streaming=False) as plain:
+        task = await send(plain, request("wait", at_once=True))
+        config = TaskPushNotificationConfig(
+            task_id=task.id, id="mine", url=receiver.url, token="secret"
+        )
+        made = await client.create_task_push_notification_config(config)
+        assert made == config, made
+        asked = GetTaskPushNotificationConfigRequest(task_id=task.id, id="mine")
+        assert await client.get_task_push_notification_config(asked) == config
+        await send(plain, request(f"go on {task.id}"))
+    text = ""
+    while True:
+        token, event = await receiver.heard.get()
+        assert token == "secret", token
+        if event.HasField("artifact_update"):
+            text += event.artifact_update.artifact.parts[0].text
+        if event.HasField("status_update") and state(event.status_update) == "TASK_STATE_COMPLETED":
+            break
+    assert text == "late", text
+    of_task = ListTaskPushNotificationConfigsRequest(task_id=task.id)
+    listed = await client.list_task_push_notification_configs(of_task)
+    assert list(listed.configs) == [config], listed
+    gone = DeleteTaskPushNotificationConfigRequest(task_id=task.id, id="mine")
+    await client.delete_task_push_notification_config(gone)
+    listed = await client.list_task_push_notification_configs(of_task)
+    assert not listed.configs, listed
+
+
 async def failures(own, client):
     none = "task_00000000000000000000000000000000"
     await refused(errors.TaskNotFoundError, client.get_task(GetTaskRequest(id=none)))
@@ -307,6 +369,7 @@ OPERATIONS = [
     subscribe,
     input_required,
     offline,
+    push,
     failures,
     versions,
 ]

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::Notify;
 
-use crate::support::{Agent, root, shared};
+use super::push::open_relay;
+use crate::support::{Agent, root};
 
 /// What each of them does, in this order, and says that it did.
-const OPERATIONS: [&str; 14] = [
+const OPERATIONS: [&str; 15] = [
     "card",
     "signature",
     "extended_card",
@@ -24,6 +25,7 @@ const OPERATIONS: [&str; 14] = [
     "subscribe",
     "input_required",
     "offline",
+    "push",
     "failures",
     "versions",
 ];
@@ -67,7 +69,7 @@ fn cli() -> Command {
 
 /// Runs a client on a binding against agents of its own; it does all of these.
 async fn does(mut client: Command, binding: &str, operations: &[&str]) {
-    let relay = shared().await;
+    let relay = open_relay().await;
     let operator = relay.operator().await;
     let awake = operator.enrol("awake").await;
     let sleeper = operator.enrol("sleeper").await;
@@ -176,7 +178,7 @@ async fn the_sdk_for_python_over_http() {
 #[tokio::test]
 async fn the_sdk_for_python_over_grpc() {
     // It names its own version beside any other, so that versions cannot be tried.
-    does(python(), "GRPC", &OPERATIONS[..13]).await;
+    does(python(), "GRPC", &OPERATIONS[..14]).await;
 }
 
 #[tokio::test]
@@ -194,18 +196,19 @@ async fn the_sdk_for_javascript_over_grpc() {
     does(node(), "GRPC", &OPERATIONS).await;
 }
 
-/// It verifies no signatures.
-fn without_signature() -> Vec<&'static str> {
+/// It verifies no signatures and asks for no push notifications.
+fn of_the_command_line() -> Vec<&'static str> {
     let all = OPERATIONS.into_iter();
-    all.filter(|operation| *operation != "signature").collect()
+    all.filter(|operation| !["signature", "push"].contains(operation))
+        .collect()
 }
 
 #[tokio::test]
 async fn the_command_line_over_json_rpc() {
-    does(cli(), "JSONRPC", &without_signature()).await;
+    does(cli(), "JSONRPC", &of_the_command_line()).await;
 }
 
 #[tokio::test]
 async fn the_command_line_over_http() {
-    does(cli(), "HTTP+JSON", &without_signature()).await;
+    does(cli(), "HTTP+JSON", &of_the_command_line()).await;
 }
