@@ -24,6 +24,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "policies",
             "dead-letters",
             "hooks",
+            "a2a",
             "audit",
             "settings",
             "analytics",

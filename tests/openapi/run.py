@@ -14,7 +14,7 @@ from relay import Relay
 from tour import Tour
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SECONDS = 300
+SECONDS = 540
 
 
 def tour(relay):

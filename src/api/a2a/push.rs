@@ -130,15 +130,18 @@ async fn all(
     tenant: Option<&str>,
 ) -> Result<Vec<TaskPushNotificationConfig>, Failure> {
     let ask = ask.with_tenant(tenant)?;
+    let tenant = tenant.filter(|tenant| !tenant.is_empty());
     let uuid = read_task_id(id)?;
     let service = &ask.app.service;
     let view = service.task_view(&ask.by).await?;
     let found = service.pushes(&view, &ask.by, uuid);
     let found = found.map_err(|error| Failure::of_task(error, id))?;
-    Ok(found.into_iter().map(|text| config(uuid, text)).collect())
+    let found = found.into_iter();
+    Ok(found.map(|text| config(uuid, text, tenant)).collect())
 }
 
-fn config(task: u128, text: PushText) -> TaskPushNotificationConfig {
+/// As it was made, under the tenant that is asked for.
+fn config(task: u128, text: PushText, tenant: Option<&str>) -> TaskPushNotificationConfig {
     let PushText { id, push, secrets } = text;
     let plain = |secret: Zeroizing<String>| secret.to_string();
     TaskPushNotificationConfig {
@@ -150,6 +153,6 @@ fn config(task: u128, text: PushText) -> TaskPushNotificationConfig {
             scheme,
             credentials: secrets.credentials.map(plain),
         }),
-        tenant: None,
+        tenant: tenant.map(String::from),
     }
 }

@@ -139,7 +139,7 @@ struct RetryArgs {
     task: String,
 
     /// The configuration's id
-    config: String,
+    config_id: String,
 }
 
 pub(super) async fn remote(relay: &Relay, args: RemoteArgs) -> Result<(), CliError> {
@@ -173,9 +173,9 @@ pub(super) async fn push(relay: &Relay, args: PushArgs) -> Result<(), CliError> 
         }
         PushCommand::Retry(args) => {
             let of_task = under(PUSHES, &args.task, "");
-            let path = under(&of_task, &args.config, "/retry");
+            let path = under(&of_task, &args.config_id, "/retry");
             let answer = relay.post(&path, &json!({})).await?;
-            relay.done(&answer, &format!("{} is tried again", args.config))
+            relay.done(&answer, &format!("{} is tried again", args.config_id))
         }
     }
 }

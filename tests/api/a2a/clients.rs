@@ -60,7 +60,7 @@ async fn a_token_counts_until_it_ends_or_is_taken_back() {
     assert_eq!(admitted(&second).await, 401);
     let kinds = operator
         .get(&format!(
-            "/v1/operator/events?agent_id={}&limit=50",
+            "/v1/operator/events?resource_id={}&limit=50",
             client.id
         ))
         .await
