@@ -3,6 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
+use futures::StreamExt;
 
 use super::code::Code;
 use super::error::too_large;
@@ -67,7 +68,11 @@ impl FromRequest<App> for Signed {
     }
 }
 
-/// Reads a body up to the limit. One that says beforehand that it is larger is not read at all.
+/// A body up to as many times too long is read to its end: a connection that closes while the
+/// client still writes takes the answer with it.
+const HEARD_OUT: u64 = 4;
+
+/// Reads a body up to the limit. One that says beforehand that it is larger is not kept.
 pub async fn read_body(
     headers: &axum::http::HeaderMap,
     body: axum::body::Body,
@@ -77,7 +82,13 @@ pub async fn read_body(
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<u64>().ok());
-    if announced.is_some_and(|bytes| bytes > limit_bytes as u64) {
+    if let Some(bytes) = announced.filter(|bytes| *bytes > limit_bytes as u64) {
+        // Who asked first is told before it sends anything; who says too much is not listened to.
+        let asked = headers.contains_key(header::EXPECT);
+        if !asked && bytes <= (limit_bytes as u64).saturating_mul(HEARD_OUT) {
+            let mut rest = body.into_data_stream();
+            while let Some(Ok(_)) = rest.next().await {}
+        }
         return Err(too_large(limit_bytes));
     }
     axum::body::to_bytes(body, limit_bytes)

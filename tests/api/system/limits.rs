@@ -34,6 +34,25 @@ async fn a_body_up_to_the_limit_is_taken_and_not_one_byte_more() {
     assert!(recipient.inbox().await.is_empty());
 }
 
+/// Or else the connection would break under the client, and its answer with it.
+#[tokio::test]
+async fn a_body_that_is_a_little_too_long_is_heard_out() {
+    let relay = shared().await;
+    for _ in 0..20 {
+        let mut raw = Raw::open(&relay).await;
+        let length = 3 * MIB;
+        let head = format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: relay\r\ncontent-length: {length}\r\n\r\n"
+        );
+        assert!(raw.write(head).await);
+        for _ in 0..3 {
+            assert!(raw.write("x".repeat(MIB)).await);
+        }
+        let (status, body) = raw.answer().await.expect("an answer");
+        assert_eq!(status, 413, "{body}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_says_it_is_too_long_is_not_waited_for() {
     let relay = shared().await;
