@@ -137,10 +137,10 @@ impl Command {
             Command::EdgeSend(_) => 2,
             Command::Join(join) => edge(join.part),
             Command::A2aClient { .. } | Command::PushesTold { .. } | Command::Remote { .. } => 3,
-            Command::Signed { request, .. } => match request {
-                AgentRequest::Task(_) | AgentRequest::PutCard { .. } => 3,
-                _ => 1,
-            },
+            Command::Signed {
+                request: AgentRequest::Task(_) | AgentRequest::PutCard { .. },
+                ..
+            } => 3,
             Command::Operator { request, .. } => match request {
                 OperatorRequest::ChangeFleetSettings(_) => 2,
                 OperatorRequest::CreateJoinToken(new) => edge(new.part),

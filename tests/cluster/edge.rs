@@ -162,6 +162,8 @@ async fn what_is_refused_when_it_arrives_is_told_by_control() {
     let [denied, held, elsewhere, heard, receiver] = cluster.nodes[0]
         .agents(["denied", "held", "elsewhere", "heard", "receiver"])
         .await;
+    // So that the edge node knows them.
+    at(&receiver, &cluster.nodes[1]).inbox().await;
     cluster.nodes[0].kill();
     let message = direct(&receiver.id, "from the edge");
     let edge = &cluster.nodes[1];
@@ -478,6 +480,8 @@ async fn an_edge_node_is_shown_kept_and_removed() {
     cluster.join("voter").await;
     cluster.voters(3).await;
     let [sender, receiver] = cluster.nodes[0].agents(["sender", "receiver"]).await;
+    // So that the edge node knows them.
+    at(&receiver, &cluster.nodes[1]).inbox().await;
     cluster.nodes[0].kill();
     let edge = &cluster.nodes[1];
     let key = "through the edge";

@@ -1,6 +1,7 @@
 //! Every error of the protocol, in the form of each binding (3.3.2, 5.4, 9.5, 10.6, 11.6).
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::time::Duration;
 
 use a2a::{BAD_REQUEST_TYPE, ERROR_INFO_TYPE, PROTOCOL_DOMAIN, error_code, error_reason};
@@ -24,9 +25,12 @@ const GRPC_TEXT_MAX_BYTES: usize = 1000;
 /// How a client that showed nothing can show who it is.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"ekho\"");
 
-/// Why something was not done.
+/// Why something was not done. Boxed, for every result has room for it.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Told>);
+
+#[derive(Debug)]
+pub struct Told {
     /// The code of JSON-RPC.
     code: i32,
     /// The status of HTTP+JSON; for JSON-RPC as well where the error is the relay's own.
@@ -42,6 +46,14 @@ pub struct Failure {
     retry_after_seconds: Option<u64>,
 }
 
+impl Deref for Failure {
+    type Target = Told;
+
+    fn deref(&self) -> &Told {
+        &self.0
+    }
+}
+
 impl Failure {
     /// An error of the protocol or of JSON-RPC.
     pub fn new(code: i32, message: impl Into<String>) -> Self {
@@ -53,7 +65,7 @@ impl Failure {
             }
             _ => StatusCode::BAD_REQUEST,
         };
-        Failure {
+        Failure(Box::new(Told {
             code,
             status,
             reason: error_reason(code).into(),
@@ -62,14 +74,14 @@ impl Failure {
             metadata: Vec::new(),
             violations: Vec::new(),
             retry_after_seconds: None,
-        }
+        }))
     }
 
     /// Something is wrong with a parameter.
     pub fn invalid(field: impl Into<String>, why: impl Into<String>) -> Self {
         let (field, why) = (field.into(), why.into());
         let mut failure = Failure::new(error_code::INVALID_PARAMS, format!("{field}: {why}"));
-        failure.violations.push((field, why));
+        failure.0.violations.push((field, why));
         failure
     }
 
@@ -95,7 +107,7 @@ impl Failure {
 
     /// More about it.
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.metadata.push((name, value.into()));
+        self.0.metadata.push((name, value.into()));
         self
     }
 
@@ -238,7 +250,7 @@ impl From<ApiError> for Failure {
             }
             _ => OWN_CODE,
         };
-        Failure {
+        Failure(Box::new(Told {
             code,
             status,
             reason: error.code().to_uppercase(),
@@ -247,7 +259,7 @@ impl From<ApiError> for Failure {
             metadata: Vec::new(),
             violations: Vec::new(),
             retry_after_seconds: error.retry_after_seconds(),
-        }
+        }))
     }
 }
 

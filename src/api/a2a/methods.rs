@@ -102,10 +102,9 @@ pub async fn list_tasks(
         None => None,
         Some(state) => render::stored_state(state),
     };
-    let after_ms = match request.status_timestamp_after {
-        Some(time) => Some(u64::try_from(time.timestamp_millis()).unwrap_or(0)),
-        None => None,
-    };
+    let after_ms = request
+        .status_timestamp_after
+        .map(|time| u64::try_from(time.timestamp_millis()).unwrap_or(0));
     let service = &ask.app.service;
     let view = service.task_view(&ask.by).await?;
     let filter = Filter {

@@ -369,7 +369,10 @@ async fn push_configurations_are_made_looked_at_and_removed() {
         ..Default::default()
     };
     let all = grpc.list_task_push_notification_configs(list.clone()).await;
-    assert_eq!(all.unwrap().into_inner().configs, [config.clone()]);
+    assert_eq!(
+        all.unwrap().into_inner().configs,
+        std::slice::from_ref(&config)
+    );
 
     let mut other = self::grpc(&relay, &stranger);
     let answer = other
