@@ -101,18 +101,26 @@ struct CreateArgs {
     until: Until,
 }
 
-/// Set whom a client may reach, and how often. What is not given is without a limit of its own.
+/// Change whom a client may reach, and how often: what is given, the rest stays.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  ekho a2a client change agent_… --agent agent_…
-  ekho a2a client change agent_… --rate 10
-  ekho a2a client change agent_…")]
+  ekho a2a client change agent_… --agent agent_…,agent_…
+  ekho a2a client change agent_… --all-agents --rate 10
+  ekho a2a client change agent_… --default-rate")]
 struct ChangeArgs {
     /// The client's id
     client: String,
 
     #[command(flatten)]
     reach: Reach,
+
+    /// It may reach every agent
+    #[arg(long, conflicts_with = "agents")]
+    all_agents: bool,
+
+    /// It may send as many messages as every agent
+    #[arg(long, conflicts_with = "rate")]
+    default_rate: bool,
 }
 
 /// Give a client another token, and print it.
@@ -198,11 +206,7 @@ pub(in crate::cli) async fn run(args: A2aArgs) -> Result<(), CliError> {
                 relay.one(&answer, &answer)
             }
             ClientCommand::Create(args) => create(relay, args).await,
-            ClientCommand::Change(args) => {
-                let path = under(PATH, &args.client, "");
-                let answer = relay.put(&path, &args.reach.request()).await?;
-                relay.done(&answer, &format!("changed {}", args.client))
-            }
+            ClientCommand::Change(args) => change(relay, args).await,
             ClientCommand::Token(args) => token(relay, args).await,
             ClientCommand::DeleteToken(args) => {
                 let tokens = under(PATH, &args.client, "/tokens");
@@ -222,6 +226,22 @@ async fn create(relay: &Relay, args: CreateArgs) -> Result<(), CliError> {
     let answer = relay.post(PATH, &request).await?;
     let id = answer["client_id"].as_str().unwrap_or_default();
     made(relay, &answer, &format!("made {id}"))
+}
+
+async fn change(relay: &Relay, args: ChangeArgs) -> Result<(), CliError> {
+    let path = under(PATH, &args.client, "");
+    let before = relay.get(&path).await?;
+    let agents = match args.reach.agents {
+        agents if args.all_agents || !agents.is_empty() => json!(agents),
+        _ => before["agents"].clone(),
+    };
+    let rate = match args.reach.rate {
+        rate if args.default_rate || rate.is_some() => json!(rate),
+        _ => before["rate_max_messages"].clone(),
+    };
+    let change = json!({ "agents": agents, "rate_max_messages": rate });
+    let answer = relay.put(&path, &change).await?;
+    relay.done(&answer, &format!("changed {}", args.client))
 }
 
 async fn token(relay: &Relay, args: TokenArgs) -> Result<(), CliError> {

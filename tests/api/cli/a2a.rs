@@ -43,7 +43,23 @@ async fn a_client_is_made_limited_given_tokens_and_loses_them() {
     first.send(&other, &a2a_message("hello")).await;
     let shown = shell.json(&["a2a", "client", "show", &id]);
     assert_eq!(shown["agents"], json!([other.id]));
+    assert_eq!(shown["rate_max_messages"], 2, "what is not given stays");
+    shell.says(&["a2a", "client", "change", &id, "--default-rate"]);
+    let shown = shell.json(&["a2a", "client", "show", &id]);
+    assert_eq!(shown["agents"], json!([other.id]));
     assert_eq!(shown["rate_max_messages"], json!(null));
+    shell.says(&[
+        "a2a",
+        "client",
+        "change",
+        &id,
+        "--all-agents",
+        "--rate",
+        "9",
+    ]);
+    let shown = shell.json(&["a2a", "client", "show", &id]);
+    assert_eq!(shown["agents"], json!([]));
+    assert_eq!(shown["rate_max_messages"], 9);
 
     let more = shell.json(&["a2a", "client", "token", &id, "--for", "1h"]);
     let second = client(more["token"].as_str().unwrap());
