@@ -57,6 +57,21 @@ fn trusting(builder: ClientBuilder, cert: &[u8]) -> ClientBuilder {
     })
 }
 
+/// A call of gRPC as it is on the wire, of a method that takes an empty message.
+async fn grpc_over_tls(url: &str, pem: &[u8]) -> reqwest::Response {
+    let trusted = reqwest::Certificate::from_pem(pem).unwrap();
+    let client = reqwest::Client::builder().add_root_certificate(trusted);
+    let call = client
+        .build()
+        .unwrap()
+        .post(format!("{url}/lf.a2a.v1.A2AService/ListTasks"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("a2a-version", "1.0")
+        .body(vec![0; 5]);
+    call.send().await.unwrap()
+}
+
 #[tokio::test]
 async fn everything_works_over_tls() {
     let dir = tempfile::tempdir().unwrap();
@@ -115,6 +130,11 @@ async fn everything_works_over_tls() {
     })
     .await;
     assert_eq!(inbox.messages[0].body, json!({ "text": "over TLS" }));
+
+    // gRPC as well: refused for want of a token, which takes HTTP/2.
+    let answer = grpc_over_tls(&url, &pem).await;
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    assert_eq!(answer.headers()["grpc-status"], "16");
 
     // Without TLS there is no answer.
     let mut raw = Raw::open(&relay).await;
