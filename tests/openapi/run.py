@@ -46,8 +46,8 @@ def generated(relay, tour, agent):
     return found == 0, answers
 
 
-# There is no provider and no tailnet here to sign in by.
-ELSEWHERE = {"login_by_oidc", "oidc_callback", "login_by_tailnet"}
+# There is no provider and no tailnet here to sign in by, and a notification is given up after hours.
+ELSEWHERE = {"login_by_oidc", "oidc_callback", "login_by_tailnet", "retry_a2a_push"}
 
 
 def unreached(tour, answers):
