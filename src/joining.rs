@@ -27,7 +27,7 @@ use crate::config::{Cluster, Config};
 use crate::identity::{self, Identity as NodeIdentity, IdentityError, is_node};
 use crate::ingress::seal::{SealError, Sealer};
 use crate::secrets::{self, SecretsError};
-use crate::service::cluster::join::{JoinRequest, Joined, Outside, Token, Told};
+use crate::service::cluster::join::{JoinRequest, Joined, Outside, Seen, Token, Told};
 
 /// The key that this node made up for itself.
 const KEY_FILE: &str = "join.key";
@@ -227,7 +227,9 @@ impl<R: Fn(Option<String>) -> Outside> Joining<'_, R> {
             let mut waiting = Vec::new();
             for peer in others() {
                 match ask(peer, Outsider::Holder(identity), &probe).await {
-                    Ok(Told::Cluster { cluster_id: None }) => empty += 1,
+                    Ok(Told::Cluster {
+                        cluster_id: None, ..
+                    }) => empty += 1,
                     Ok(Told::Cluster { .. }) => {
                         match ask(peer, Outsider::Holder(identity), request).await {
                             Ok(Told::Joined(joined)) => {
@@ -243,7 +245,8 @@ impl<R: Fn(Option<String>) -> Outside> Joining<'_, R> {
                         }
                     }
                     Ok(Told::Refused { why }) => return Err(JoinError::Refused(why)),
-                    Ok(Told::Joined(_) | Told::NotNow { .. }) => {
+                    Ok(Told::NotNow { why }) => waiting.push(format!("{peer}: {why}")),
+                    Ok(Told::Joined(_)) => {
                         return Err(JoinError::Answer("it was not asked that".into()));
                     }
                     Err(error) => waiting.push(error.to_string()),
@@ -293,7 +296,11 @@ impl Answers for Empty {
     fn answer(&self, from: Asker, request: Bytes) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
         async move {
             let told = match (from, serde_json::from_slice(&request)) {
-                (Asker::Holder, Ok(Outside::Probe)) => Told::Cluster { cluster_id: None },
+                (Asker::Holder, Ok(Outside::Probe)) => Told::Cluster {
+                    cluster_id: None,
+                    node_id: None,
+                    nodes: Vec::new(),
+                },
                 (_, Ok(Outside::Join(_))) => Told::NotNow {
                     why: "this node is of no cluster yet".into(),
                 },
@@ -314,13 +321,55 @@ fn encoded(request: &Outside) -> Result<Bytes, JoinError> {
 }
 
 async fn ask(address: &str, as_whom: Outsider<'_>, request: &Bytes) -> Result<Told, JoinError> {
-    let answer = ask_from_outside(address, as_whom, request.clone(), TTL).await;
+    ask_within(address, as_whom, request, TTL).await
+}
+
+async fn ask_within(
+    address: &str,
+    as_whom: Outsider<'_>,
+    request: &Bytes,
+    ttl: Duration,
+) -> Result<Told, JoinError> {
+    let answer = ask_from_outside(address, as_whom, request.clone(), ttl).await;
     let answer = answer.map_err(|error| match error {
         OutsideError::Unreachable(why) => JoinError::Unreachable(why),
         OutsideError::Refused(error) => JoinError::Refused(error.to_string()),
     })?;
     let answer = Zeroizing::new(answer.to_vec());
     serde_json::from_slice(&answer).map_err(|error| JoinError::Answer(error.to_string()))
+}
+
+/// What a node says of its cluster.
+#[derive(Debug)]
+pub struct Known {
+    /// The cluster; none where it is of none yet.
+    pub cluster_id: Option<String>,
+    /// Its number there.
+    pub node_id: Option<u64>,
+    /// The nodes, as it sees them.
+    pub nodes: Vec<Seen>,
+}
+
+/// Asks the node at this address for its cluster, as a holder of the cluster's secret. It needs no
+/// leader to answer.
+pub async fn look(config: &Config, address: &str, ttl: Duration) -> Result<Known, JoinError> {
+    let resolved = secrets::resolve(config)?;
+    let seed = Sealer::node_seed(resolved.secrets.master.as_bytes())?;
+    let identity = Identity::joining(Authority::from_seed(&seed)?, now_ms())?;
+    let probe = encoded(&Outside::Probe)?;
+    match ask_within(address, Outsider::Holder(&identity), &probe, ttl).await? {
+        Told::Cluster {
+            cluster_id,
+            node_id,
+            nodes,
+        } => Ok(Known {
+            cluster_id,
+            node_id,
+            nodes,
+        }),
+        Told::Refused { why } | Told::NotNow { why } => Err(JoinError::Answer(why)),
+        Told::Joined(_) => Err(JoinError::Answer("it was not asked that".into())),
+    }
 }
 
 /// The key that this node made up for itself, made now if there is none.

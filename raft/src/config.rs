@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blobs::Blobs;
 use crate::error::StartError;
 use crate::network::{NoPeers, Transport};
 use crate::types::NodeId;
@@ -34,6 +35,10 @@ pub struct NodeConfig {
     pub observer: Arc<dyn Observer>,
     /// Carries messages to peers.
     pub transport: Arc<dyn Transport>,
+    /// Files that it keeps and exchanges with its peers.
+    pub blobs: Option<Blobs>,
+    /// Where clients reach this node, a URL, as other nodes are told.
+    pub public_url: String,
     /// The release, as other nodes are told.
     pub release: String,
     /// The feature level that this release understands, as other nodes are told.
@@ -59,6 +64,8 @@ impl NodeConfig {
             timing: Timing::default(),
             observer: Arc::new(NoObserver),
             transport: Arc::new(NoPeers),
+            blobs: None,
+            public_url: String::new(),
             release: String::new(),
             feature_level: 1,
         }

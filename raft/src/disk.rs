@@ -15,6 +15,15 @@ use crate::config::Observer;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
 
+/// The disk of a node's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskRoom {
+    /// Bytes an unprivileged process can still write.
+    pub free_bytes: u64,
+    /// Bytes it has in all.
+    pub size_bytes: u64,
+}
+
 /// Which part is short of space.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
@@ -61,10 +70,26 @@ impl Disk {
         self.0.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// How much room there is; none where the directory cannot be asked.
+    pub(crate) fn room(&self) -> Option<DiskRoom> {
+        let stat = rustix::fs::statvfs(&self.0.dir).ok()?;
+        Some(DiskRoom {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            size_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    }
+
     /// Bytes an unprivileged process can still write.
     pub(crate) fn free_bytes(&self) -> Option<u64> {
-        let stat = rustix::fs::statvfs(&self.0.dir).ok()?;
-        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        self.room().map(|room| room.free_bytes)
+    }
+
+    /// Whether that many more bytes leave the room that has to stay free.
+    pub(crate) fn has_room_for(&self, size_bytes: u64) -> bool {
+        let needed_bytes = self.0.free_min_bytes.saturating_add(size_bytes);
+        // Who cannot say finds out by writing.
+        self.free_bytes()
+            .is_none_or(|free_bytes| free_bytes >= needed_bytes)
     }
 
     /// Looks at the file system and returns whether it is short.

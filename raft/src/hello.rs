@@ -106,6 +106,7 @@ impl Inner {
         Report {
             node_id: self.config.node_id,
             address: self.config.address.clone(),
+            public_url: self.config.public_url.clone(),
             release: self.config.release.clone(),
             feature_level: self.config.feature_level,
             role: role(metrics.state),
@@ -117,6 +118,7 @@ impl Inner {
             is_draining: self.is_draining.load(Ordering::Relaxed),
             clock_ms: (self.config.clock)(),
             backlog: *self.backlog.lock(),
+            files: *self.files.lock(),
         }
     }
 }

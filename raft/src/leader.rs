@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
 
+use crate::disk::DiskRoom;
 use crate::error::ProposeError;
 use crate::machine::Machine;
 use crate::network::{Answers, Asker, Identity, Listener, PeerStatus, Report, Served};
 use crate::node::{Inner, Node};
-use crate::status::Backlog;
+use crate::status::{Backlog, FileGap};
 use crate::types::{NodeId, Peer};
 
 /// Between two attempts at the same leader.
@@ -136,6 +137,11 @@ impl<M: Machine> Node<M> {
         clocks.max().unwrap_or_default()
     }
 
+    /// The disk of this node's directory; none where it cannot be asked.
+    pub fn disk(&self) -> Option<DiskRoom> {
+        self.inner.disk.room()
+    }
+
     /// What this node says of itself.
     pub fn report(&self) -> Report {
         self.inner.report()
@@ -146,6 +152,11 @@ impl<M: Machine> Node<M> {
         self.inner.is_draining.store(is_draining, Ordering::Relaxed);
     }
 
+    /// Tells other nodes which files this one lacks; none while it does not know.
+    pub fn set_files(&self, files: Option<FileGap>) {
+        *self.inner.files.lock() = files;
+    }
+
     /// Tells other nodes what waits at this one.
     pub fn set_backlog(&self, backlog: Backlog) {
         *self.inner.backlog.lock() = Some(backlog);
@@ -154,7 +165,7 @@ impl<M: Machine> Node<M> {
 
 impl Inner {
     /// What the membership says of a node.
-    fn member(&self, node_id: NodeId) -> Peer {
+    pub(crate) fn member(&self, node_id: NodeId) -> Peer {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let peer = metrics.membership_config.membership().get_node(&node_id);

@@ -9,12 +9,14 @@
 //! [`log`] (one fsync) → apply thread ([`machine`], one `WriteBatch`) → the callers.
 //! A read: [`Node::read_point`], then the state database directly.
 
+pub mod blobs;
 pub mod codec;
 pub mod log;
 pub mod machine;
 pub mod network;
 pub mod types;
 
+mod carried;
 mod cluster;
 mod config;
 mod disk;
@@ -32,11 +34,14 @@ mod snapshot;
 mod start;
 mod status;
 
+pub use carried::{carried, carrying};
 pub use config::{Limits, NoObserver, NodeConfig, Observer, Timing};
+pub use disk::DiskRoom;
 pub use error::{ClusterError, ProposeError, ReadError, SnapshotError, StartError};
 pub use machine::{ApplyError, Machine, Stamp};
 pub use node::Node;
+pub use proposer::{CommandTiming, Decided};
 pub use rebuild::{Holdings, inspect, rebuild};
 pub use snapshot::SnapshotDir;
-pub use status::{Backlog, Leadership, Member, NodeStatus, Role};
+pub use status::{Backlog, FileGap, Leadership, Member, NodeStatus, Role};
 pub use types::{NodeId, Peer};

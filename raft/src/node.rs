@@ -18,10 +18,10 @@ use crate::fatal::Fatal;
 use crate::log::{LogStore, LogWriter};
 use crate::machine::{Applied, ApplyThread, Machine, StateMachine};
 use crate::network::Answers;
-use crate::proposer::Queue;
+use crate::proposer::{Decided, Queue};
 use crate::reads::ReadPoints;
 use crate::snapshot::{Incoming, Snapshots};
-use crate::status::{Backlog, Leadership, Member, NodeStatus, Role};
+use crate::status::{Backlog, FileGap, Leadership, Member, NodeStatus, Role};
 use crate::types::TypeConfig;
 
 use ekho_storage::State;
@@ -64,6 +64,8 @@ pub(crate) struct Inner {
     pub(crate) is_draining: AtomicBool,
     /// What the program above says of itself to other nodes.
     pub(crate) backlog: Mutex<Option<Backlog>>,
+    /// The same of files it lacks.
+    pub(crate) files: Mutex<Option<FileGap>>,
     pub(crate) parts: Mutex<Option<Parts>>,
 }
 
@@ -100,6 +102,13 @@ impl<M: Machine> Node<M> {
     /// Proposes a command and waits until it is durable on a majority and applied here. Commands
     /// proposed together share one log entry and one fsync; each gets its own outcome.
     pub async fn propose(&self, command: Bytes) -> Result<Bytes, ProposeError> {
+        self.propose_timed(command)
+            .await
+            .map(|decided| decided.outcome)
+    }
+
+    /// The same, with when what happened.
+    pub async fn propose_timed(&self, command: Bytes) -> Result<Decided, ProposeError> {
         let mut quorum = self.inner.quorum.clone();
         if !*quorum.borrow_and_update() {
             return Err(self.inner.no_leader());
@@ -237,8 +246,8 @@ impl<M: Machine> Node<M> {
     }
 
     /// Stops: refuses new commands, answers those accepted, makes state and log durable. What a
-    /// full disk still holds up after `grace` is given up; its callers are told that the outcome
-    /// is unknown. A second call does nothing.
+    /// full disk still holds up after `grace`, or what waits for a majority that is not there, is
+    /// given up; its callers are told that the outcome is unknown. A second call does nothing.
     pub async fn shutdown(&self, grace: Duration) {
         let Some(parts) = self.inner.parts.lock().take() else {
             return;
@@ -247,7 +256,35 @@ impl<M: Machine> Node<M> {
     }
 }
 
+/// A majority that was not heard for this long decides nothing soon.
+const MAJORITY_SILENCE_MAX: Duration = Duration::from_secs(2);
+
 impl Inner {
+    /// Ends when no majority of the voters was heard for a while.
+    async fn majority_gone(&self) {
+        const LOOK: Duration = Duration::from_millis(100);
+        let Some(book) = self.config.transport.book() else {
+            return std::future::pending().await;
+        };
+        loop {
+            let voters: Vec<u64> = {
+                let metrics = self.raft.server_metrics();
+                let metrics = metrics.borrow_watched();
+                metrics.membership_config.voter_ids().collect()
+            };
+            let is_heard = |node_id: u64| {
+                let silence = book.status(node_id).silence;
+                node_id == self.config.node_id
+                    || silence.is_some_and(|silence| silence < MAJORITY_SILENCE_MAX)
+            };
+            let heard = voters.iter().filter(|voter| is_heard(**voter)).count();
+            if heard < voters.len() / 2 + 1 {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     async fn shutdown(&self, mut parts: Parts, grace: Duration) {
         // A node that failed finishes nothing more.
         let grace = if self.fatal.get().is_some() {
@@ -256,10 +293,11 @@ impl Inner {
             grace
         };
         self.queue.close();
-        if tokio::time::timeout(grace, &mut parts.proposer)
-            .await
-            .is_err()
-        {
+        let finished = tokio::select! {
+            finished = tokio::time::timeout(grace, &mut parts.proposer) => finished.is_ok(),
+            () = self.majority_gone() => false,
+        };
+        if !finished {
             tracing::warn!("giving up on commands that could not be finished");
             parts.proposer.abort();
         } else {

@@ -18,9 +18,35 @@ use crate::config::{Limits, Observer};
 use crate::disk::Disk;
 use crate::error::ProposeError;
 use crate::machine::StateMachine;
-use crate::types::{BatchResponder, CommandBatch, TypeConfig};
+use crate::types::{BatchResponder, CommandBatch, Outcomes, TypeConfig};
 
-type Outcome = Result<Bytes, ProposeError>;
+type Outcome = Result<Decided, ProposeError>;
+
+/// What became of a command.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// What apply answered.
+    pub outcome: Bytes,
+    /// When what happened.
+    pub timing: CommandTiming,
+}
+
+/// When what happened to a command on the node that proposed it, by that node's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandTiming {
+    /// The entry that holds it.
+    pub log_index: u64,
+    /// Commands in that entry.
+    pub batch_commands: usize,
+    /// When it was handed in.
+    pub queued: Instant,
+    /// When the entry was proposed: before, it waited for the one under way.
+    pub proposed: Instant,
+    /// When the entry began to be applied: by then a majority had it.
+    pub applying: Instant,
+    /// When it was applied.
+    pub applied: Instant,
+}
 
 struct Waiter {
     answer: oneshot::Sender<Outcome>,
@@ -238,6 +264,7 @@ impl Proposer {
         self.observer
             .queue_depth(self.waiting.commands.load(Ordering::Relaxed));
         let answer = Answer {
+            proposed: Instant::now(),
             count: waiters.len(),
             waiters,
             size_bytes,
@@ -265,6 +292,8 @@ impl Proposer {
 /// Those who wait for one batch. Dropped unanswered, it tells them that nobody knows.
 struct Answer {
     waiters: Vec<Waiter>,
+    /// When the batch was proposed.
+    proposed: Instant,
     /// How many of them count as waiting.
     count: usize,
     size_bytes: usize,
@@ -280,12 +309,23 @@ impl Answer {
         let error = match result {
             Ok(response) => {
                 let now = Instant::now();
+                let log_index = response.log_id.index;
+                let Outcomes { outcomes, began } = response.data;
+                let (proposed, batch_commands) = (self.proposed, outcomes.len());
                 // An outcome that is missing leaves its waiter unanswered, which tells it so.
                 let waiters = self.waiters.drain(..);
-                for (waiter, outcome) in waiters.zip(response.data) {
+                for (waiter, outcome) in waiters.zip(outcomes) {
                     self.observer.commit(now.duration_since(waiter.since));
+                    let timing = CommandTiming {
+                        log_index,
+                        batch_commands,
+                        queued: waiter.since,
+                        proposed,
+                        applying: began.unwrap_or(now),
+                        applied: now,
+                    };
                     // The caller may have gone away.
-                    let _ = waiter.answer.send(Ok(outcome));
+                    let _ = waiter.answer.send(Ok(Decided { outcome, timing }));
                 }
                 return;
             }

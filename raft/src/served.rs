@@ -53,6 +53,9 @@ impl<M: Machine> Served for Node<M> {
                 path::SNAPSHOT_OFFER => self.serve_offer(read_body(body).await?).await,
                 path::SNAPSHOT => self.serve_files(body).await,
                 path::READ_INDEX => self.serve_read_index(from).await,
+                path::HOLD_BLOB => self.serve_hold_blob(from, read_body(body).await?).await,
+                path::READ_BLOB => self.serve_read_blob(from, read_body(body).await?).await,
+                path::STORE_BLOB => self.serve_store_blob(from, body).await,
                 path::HELLO => self.serve_hello(from, read_body(body).await?),
                 _ => Err(Failure::Unknown),
             }

@@ -123,6 +123,7 @@ pub(crate) async fn start<M: Machine>(
         answers: Mutex::new(None),
         is_draining: AtomicBool::new(false),
         backlog: Default::default(),
+        files: Default::default(),
         parts: Mutex::new(Some(parts)),
     });
     let maintenance = tokio::spawn(maintenance::run(Arc::downgrade(&inner)));

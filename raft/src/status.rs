@@ -68,6 +68,17 @@ pub struct Backlog {
     pub oldest_ms: Option<u64>,
 }
 
+/// Files that a node should have and does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileGap {
+    /// How many.
+    pub missing: u64,
+    /// Those of them that it may yet get: others it asked for more than once, and nobody had them.
+    pub awaited: u64,
+    /// Up to which log entry that is known.
+    pub index: u64,
+}
+
 /// A snapshot of a node's position. Indexes are of the log; none where there is nothing yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeStatus {

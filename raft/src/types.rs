@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use openraft::raft::responder::Responder;
@@ -54,8 +55,15 @@ impl fmt::Debug for CommandBatch {
     }
 }
 
-/// What apply answers for a batch: one outcome a command, in order.
-pub type Outcomes = Vec<Bytes>;
+/// What apply answers for a batch.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// One outcome a command, in order.
+    pub outcomes: Vec<Bytes>,
+    /// When this node began to apply what the batch was applied with; no part of what is decided.
+    #[serde(skip)]
+    pub began: Option<Instant>,
+}
 
 /// openraft's type parameters for Ekho.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -58,6 +58,10 @@ codes! {
         "signed before the present leader began, or before a restored relay knows what was accepted: sign again after `Retry-After` seconds",
     UNAUTHORIZED "invalid_signature" InvalidSignature
         "method, path, body, time, nonce or secret differ from what was signed",
+    UNAUTHORIZED "secret_not_shown" SecretNotShown
+        "the agent was imported: its next request has to show the secret in `x-ekho-agent-secret`, over TLS, or an operator gives it a new one",
+    UNAUTHORIZED "secret_in_the_open" SecretInTheOpen
+        "an imported agent shows its secret over TLS only; where others may have read it, an operator should give it a new one",
     UNAUTHORIZED "replayed_nonce" ReplayedNonce
         "this nonce was accepted before, or a call that carries it is on its way",
     UNAUTHORIZED "totp_required" TotpRequired
@@ -90,6 +94,8 @@ codes! {
         "it does not exist, or not for you; also a path that does not exist",
     NOT_FOUND "unknown_recipient" UnknownRecipient
         "no such agent, or no such room with you in it",
+    NOT_FOUND "unknown_attachment" UnknownAttachment
+        "an attachment that the message binds does not exist, not for its sender, or is named twice",
     METHOD_NOT_ALLOWED "method_not_allowed" MethodNotAllowed
         "the path exists, the method does not",
     CONFLICT "conflict" Conflict
@@ -102,8 +108,12 @@ codes! {
         "there are as many as there may be",
     CONFLICT "already_set_up" AlreadySetUp
         "the relay is set up already",
+    CONFLICT "attachment_quota" AttachmentQuota
+        "the attachments of the fleet take as much room as they may",
     PAYLOAD_TOO_LARGE "payload_too_large" PayloadTooLarge
         "the request is larger than the limit that `error` names",
+    UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" UnsupportedMediaType
+        "the attachment is not of the type that `mime` says, or of none that is accepted; `error` says which",
     TOO_MANY_REQUESTS "rate_limited" RateLimited
         "too many messages: wait `Retry-After` seconds, also in the body as `retry_after_seconds`",
     TOO_MANY_REQUESTS "locked_out" LockedOut
@@ -124,6 +134,10 @@ codes! {
         "nothing was done, the disk is full: wait `Retry-After` seconds and try again",
     SERVICE_UNAVAILABLE "edge_outbox_full" EdgeOutboxFull
         "nothing was done, the edge node is cut off and stores no more: wait `Retry-After` seconds and try again",
+    SERVICE_UNAVAILABLE "attachment_not_stored" AttachmentNotStored
+        "nothing was done, too few nodes could store the attachment: wait `Retry-After` seconds and try again",
+    SERVICE_UNAVAILABLE "attachment_unavailable" AttachmentUnavailable
+        "no node that can be reached has the file of the attachment: wait `Retry-After` seconds and try again",
     SERVICE_UNAVAILABLE "stopping" Stopping
         "nothing was done, the node is stopping: try again, at another node where there is one",
     SERVICE_UNAVAILABLE "too_many_connections" TooManyConnections

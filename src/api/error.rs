@@ -88,7 +88,7 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let retry_after = self.retry_after_seconds;
+        let (code, retry_after) = (self.code, self.retry_after_seconds);
         let (status, mut body) = self.into_body();
         if let Some(id) = request_id() {
             body.insert("request_id".into(), id.into());
@@ -99,6 +99,8 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // For whoever counts them.
+        response.extensions_mut().insert(code);
         response
     }
 }
@@ -200,6 +202,19 @@ impl From<Refusal> for ApiError {
                 Code::LimitReached,
                 &format!("a task holds at most {limit} {}", what.as_str()),
             ),
+            Refusal::AttachmentTooLarge { limit_bytes } => new(
+                Code::PayloadTooLarge,
+                &format!("an attachment has at most {limit_bytes} bytes"),
+            ),
+            Refusal::AttachmentQuota { limit_bytes } => new(
+                Code::AttachmentQuota,
+                &format!("the attachments of a fleet take at most {limit_bytes} bytes"),
+            ),
+            // The client's bytes are no longer sure to be kept; it sends them again.
+            Refusal::AttachmentLate => {
+                new(Code::Overloaded, "storing the attachment took too long").retry_after(1)
+            }
+            Refusal::UnknownAttachment => new(Code::UnknownAttachment, "unknown attachment"),
             Refusal::LimitReached { limit } => new(
                 Code::LimitReached,
                 &format!("there are {limit} already, which is the limit"),
@@ -215,6 +230,14 @@ impl From<ServiceError> for ApiError {
             ServiceError::Refused(refusal) => refusal.into(),
             ServiceError::MissingHeaders => new(Code::MissingAuthHeaders, "missing auth headers"),
             ServiceError::InvalidSignature => new(Code::InvalidSignature, "invalid signature"),
+            ServiceError::SecretNotShown => new(
+                Code::SecretNotShown,
+                "the agent was imported: show its secret once in x-ekho-agent-secret, over TLS",
+            ),
+            ServiceError::SecretInTheOpen => new(
+                Code::SecretInTheOpen,
+                "the secret of an imported agent is looked at over TLS only",
+            ),
             ServiceError::BadSignature { field, statement } => {
                 let text = format!("no signature by the key of this text: {statement:?}");
                 Invalid::field(field, text).into()
@@ -247,6 +270,17 @@ impl From<ServiceError> for ApiError {
                 new(Code::Overloaded, "too much is under way").retry_after(1)
             }
             ServiceError::DiskFull => new(Code::DiskFull, "the disk is full").retry_after(5),
+            ServiceError::UnsupportedType(why) => new(Code::UnsupportedMediaType, &why),
+            ServiceError::NotReplicated { retry_after_ms } => new(
+                Code::AttachmentNotStored,
+                "too few nodes could store the attachment",
+            )
+            .retry_after(retry_after_ms.div_ceil(1000)),
+            ServiceError::NoNodeHasIt { retry_after_ms } => new(
+                Code::AttachmentUnavailable,
+                "no node that can be reached has the file of the attachment",
+            )
+            .retry_after(retry_after_ms.div_ceil(1000)),
             ServiceError::Stopping => new(Code::Stopping, "the node is stopping").retry_after(1),
             ServiceError::TooLarge { limit_bytes, .. } => too_large(limit_bytes),
             ServiceError::Oidc(error) => error.into(),
@@ -311,6 +345,7 @@ mod tests {
             Refusal::IdempotencyConflict,
             Refusal::PolicyDenied(text()),
             Refusal::KeyRevoked,
+            Refusal::UnknownAttachment,
             Refusal::ExtensionBlocked {
                 extension: text(),
                 reason: text(),

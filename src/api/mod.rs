@@ -6,8 +6,11 @@ mod a2a;
 mod agent;
 mod client;
 mod code;
+mod console;
+mod download;
 mod error;
 mod fields;
+mod list;
 mod observe;
 pub mod openapi;
 mod operator;
@@ -15,6 +18,7 @@ mod path;
 mod query;
 mod signed;
 mod system;
+mod upload;
 mod words;
 
 use std::sync::Arc;
@@ -57,6 +61,8 @@ fn routes() -> Routes {
 
 /// The whole interface.
 pub fn router(service: Arc<Service>, config: &Config) -> Router {
+    let codes = Code::ALL.iter().map(|code| code.as_str());
+    service.metrics.expect_errors(codes);
     let app = App {
         service,
         body_limit_bytes: config.body_limit_bytes,
@@ -67,6 +73,7 @@ pub fn router(service: Arc<Service>, config: &Config) -> Router {
     let (routes, _) = routes().split_for_parts();
     routes
         .merge(a2a::router())
+        .merge(console::router())
         .fallback(|| async { ApiError::new(Code::NotFound, "no such endpoint") })
         .method_not_allowed_fallback(|| async {
             ApiError::new(Code::MethodNotAllowed, "method not allowed here")

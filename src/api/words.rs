@@ -34,6 +34,9 @@ pub const MESSAGE_TYPES: [(&str, &str); 8] = [
     ("control", "control"),
 ];
 
+/// What was signed end to end, as JSON.
+pub const SIGNED_MAX_BYTES: usize = 8 << 10;
+
 /// The description of a field that has one of these words.
 pub fn choice<T>(words: &[(&str, T)]) -> Object {
     one_of(words.iter().map(|(word, _)| *word))
@@ -77,4 +80,13 @@ pub fn risk() -> Object {
 /// Describes a type of message.
 pub fn message_type() -> Object {
     choice(&MESSAGE_TYPES)
+}
+
+/// Describes what was signed end to end.
+pub fn signed_text() -> Schema {
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .max_length(Some(SIGNED_MAX_BYTES - 2));
+    let object = ObjectBuilder::new().schema_type(Type::Object);
+    OneOfBuilder::new().item(text).item(object).build().into()
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::archive::{END_BYTES, entry_bytes};
-use super::{BackupError, FORM, MANIFEST, STATE, SUMS};
+use super::{ATTACHMENTS, BackupError, FORM, MANIFEST, STATE, SUMS};
 
 /// Longest label, in characters.
 pub const LABEL_MAX_CHARS: usize = 200;
@@ -13,6 +13,8 @@ pub const LABEL_MAX_CHARS: usize = 200;
 const NAME_MAX_BYTES: usize = 80;
 /// Files of a state at most; a state of terabytes has some ten thousand.
 const FILES_MAX: usize = 100_000;
+/// Attachments at most: as many as the end mark has lines for, which is held in memory.
+const ATTACHMENTS_MAX: u64 = 10_000_000;
 /// A line of the end mark besides the name: 64 digits, two blanks, the end of the line.
 const SUM_BYTES: u64 = 67;
 
@@ -35,6 +37,32 @@ pub struct Manifest {
     pub counts: Counts,
     /// The files of the state, in the order in which they follow.
     pub files: Vec<BackupFile>,
+    /// The files of attachments, which follow those of the state. None before form 2.
+    #[serde(default)]
+    pub attachments: Attached,
+}
+
+/// The files of attachments as a whole. They are not listed: each is named by its SHA-256, and there
+/// may be many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// How many.
+    pub files: u64,
+    /// Bytes of them.
+    pub size_bytes: u64,
+    /// Bytes that they take in the archive.
+    pub archive_bytes: u64,
+    /// Files that should be there and that no node had.
+    pub missing: u64,
+}
+
+impl Attached {
+    /// Counts a file.
+    pub fn add(&mut self, size_bytes: u64) {
+        self.files += 1;
+        self.size_bytes = self.size_bytes.saturating_add(size_bytes);
+        self.archive_bytes = self.archive_bytes.saturating_add(entry_bytes(size_bytes));
+    }
 }
 
 /// A point in time: everything that was accepted up to it is in a backup.
@@ -84,7 +112,7 @@ impl Manifest {
             let why = format!("{MANIFEST} does not say its form");
             return Err(BackupError::NotABackup(why));
         };
-        if found != u64::from(FORM) {
+        if !(1..=u64::from(FORM)).contains(&found) {
             // Also form 0, which nobody ever wrote.
             return Err(BackupError::Newer {
                 found,
@@ -101,6 +129,12 @@ impl Manifest {
     fn check(&self) -> Result<(), BackupError> {
         if self.files.len() > FILES_MAX {
             return Err(BackupError::damaged(MANIFEST, "names too many files"));
+        }
+        if self.attachments.files > ATTACHMENTS_MAX {
+            return Err(BackupError::damaged(
+                MANIFEST,
+                "counts too many attachments",
+            ));
         }
         let mut names = std::collections::BTreeSet::new();
         for file in &self.files {
@@ -136,11 +170,19 @@ impl Manifest {
         let sums = names
             .chain([MANIFEST.len()])
             .map(|length| SUM_BYTES + length as u64);
+        let sums = sums.sum::<u64>().saturating_add(self.attached_sums_bytes());
         let sizes = self.files.iter().map(|file| file.size_bytes);
         sizes
-            .chain([manifest_bytes, sums.sum()])
+            .chain([manifest_bytes, sums])
             .map(entry_bytes)
+            .chain([self.attachments.archive_bytes])
             .fold(END_BYTES, u64::saturating_add)
+    }
+
+    /// Bytes of the end mark's lines for attachments.
+    fn attached_sums_bytes(&self) -> u64 {
+        let line_bytes = SUM_BYTES + attachment_name(&[0; 32]).len() as u64;
+        self.attachments.files.saturating_mul(line_bytes)
     }
 
     /// Names in the archive with their lengths, between the manifest and the end mark.
@@ -153,7 +195,23 @@ impl Manifest {
 /// Longest end mark that these files can have.
 pub(super) fn sums_max_bytes(manifest: &Manifest) -> u64 {
     let lines = manifest.files.len() as u64 + 1;
-    lines * (SUM_BYTES + (STATE.len() + NAME_MAX_BYTES).max(SUMS.len()) as u64)
+    let of_state = lines * (SUM_BYTES + (STATE.len() + NAME_MAX_BYTES).max(SUMS.len()) as u64);
+    of_state.saturating_add(manifest.attached_sums_bytes())
+}
+
+/// The name of an attachment's file in the archive.
+pub(super) fn attachment_name(hash: &[u8; 32]) -> String {
+    let name = hex::encode(hash);
+    format!("{ATTACHMENTS}{}/{}/{name}", &name[..2], &name[2..4])
+}
+
+/// The hash behind such a name.
+pub(super) fn attachment_hash(name: &str) -> Option<[u8; 32]> {
+    let digits = name.rsplit('/').next()?;
+    let mut hash = [0; 32];
+    hex::decode_to_slice(digits, &mut hash).ok()?;
+    // In small letters, and in its folder.
+    (attachment_name(&hash) == name).then_some(hash)
 }
 
 /// Times as people read them.

@@ -5,6 +5,7 @@
 //! - `backup.json` says what it is: its form, the release, the cluster, a label, the point in time,
 //!   what is counted, and each file with its length;
 //! - `state/…` are the files of a checkpoint of the state database;
+//! - `attachments/ab/cd/abcd…` are the files of attachments, by their SHA-256, from form 2 on;
 //! - `SHA256SUMS` is the end mark: the SHA-256 of everything before, as `sha256sum -c` reads it.
 //!
 //! What is sealed in the state stays sealed; the secrets of the relay are not in it. Messages are.
@@ -21,16 +22,18 @@ use std::io;
 
 use thiserror::Error;
 
-pub use manifest::{BackupFile, Counts, LABEL_MAX_CHARS, Manifest, Point, is_label};
+pub use manifest::{Attached, BackupFile, Counts, LABEL_MAX_CHARS, Manifest, Point, is_label};
 pub use read::{Checked, Nothing, Opened, Take, read};
-pub use write::write;
+pub use write::{Source, write};
 
 /// The form that this release writes, and the newest it reads.
-pub const FORM: u32 = 1;
+pub const FORM: u32 = 2;
 /// The first file.
 const MANIFEST: &str = "backup.json";
 /// Before the names of the state's files.
 const STATE: &str = "state/";
+/// Before the names of attachments' files.
+const ATTACHMENTS: &str = "attachments/";
 /// The last file.
 const SUMS: &str = "SHA256SUMS";
 
@@ -72,6 +75,9 @@ pub enum BackupError {
     /// A file of the state is not what its snapshot says.
     #[error("the snapshot is damaged: {0} does not match its checksum")]
     Snapshot(String),
+    /// The file of an attachment is not what its name says.
+    #[error("the file of an attachment, {}, is damaged", hex::encode(.0))]
+    Attachment([u8; 32]),
     /// A file cannot be read or written.
     #[error("{0}")]
     Io(#[from] io::Error),

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tar::{Archive, Entry, EntryType};
 
 use super::archive::{Hashing, sum_line};
-use super::manifest::sums_max_bytes;
-use super::{BackupError, BackupFile, MANIFEST, Manifest, SUMS};
+use super::manifest::{attachment_hash, sums_max_bytes};
+use super::{ATTACHMENTS, Attached, BackupError, BackupFile, MANIFEST, Manifest, SUMS};
 
 /// Longest manifest that is read.
 const MANIFEST_MAX_BYTES: u64 = 16 << 20;
@@ -22,6 +22,9 @@ pub trait Take {
 
     /// Takes a file of the state, of which it may leave what it does not want.
     fn file(&mut self, file: &BackupFile, content: &mut dyn Read) -> Result<(), BackupError>;
+
+    /// Takes the file of an attachment, named by its SHA-256; the same.
+    fn attachment(&mut self, hash: &[u8; 32], content: &mut dyn Read) -> Result<(), BackupError>;
 }
 
 /// Takes nothing: for whoever only wants to know that a backup is whole.
@@ -33,6 +36,10 @@ impl Take for Nothing {
     }
 
     fn file(&mut self, _: &BackupFile, _: &mut dyn Read) -> Result<(), BackupError> {
+        Ok(())
+    }
+
+    fn attachment(&mut self, _: &[u8; 32], _: &mut dyn Read) -> Result<(), BackupError> {
         Ok(())
     }
 }
@@ -111,6 +118,32 @@ pub fn read(source: impl Read, take: &mut impl Take) -> Result<Checked, BackupEr
             return Err(cut_short());
         }
         sums.push_str(&sum_line(&hashed.sha256, &name));
+    }
+    let mut attached = Attached::default();
+    for _ in 0..manifest.attachments.files {
+        let next = entries.next().ok_or_else(cut_short)?;
+        let mut entry = next.map_err(|error| broken(ATTACHMENTS, &error))?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let hash = attachment_hash(&name)
+            .ok_or_else(|| BackupError::damaged(ATTACHMENTS, "has another file"))?;
+        is_file(&entry, &name, None)?;
+        let size_bytes = entry.size();
+        let mut content = Hashing::new(&mut entry);
+        take.attachment(&hash, &mut content)?;
+        io::copy(&mut content, &mut io::sink())?;
+        let hashed = content.finish();
+        if hashed.read_bytes != size_bytes {
+            return Err(cut_short());
+        }
+        if hashed.sha256 != hash {
+            return Err(BackupError::damaged(&name, "does not match its checksum"));
+        }
+        attached.add(size_bytes);
+        sums.push_str(&sum_line(&hashed.sha256, &name));
+    }
+    attached.missing = manifest.attachments.missing;
+    if attached != manifest.attachments {
+        return Err(BackupError::damaged(ATTACHMENTS, "are not as many bytes"));
     }
     let next = entries.next().ok_or_else(cut_short)?;
     let mut entry = next.map_err(|error| broken(SUMS, &error))?;

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
 
 use super::*;
 
@@ -30,6 +33,60 @@ fn manifest() -> Manifest {
             size_bytes,
         })
         .to_vec(),
+        attachments: attached(),
+    }
+}
+
+/// Files of attachments, in the order of their hashes.
+fn attachments() -> Vec<([u8; 32], Vec<u8>)> {
+    let mut all: Vec<([u8; 32], Vec<u8>)> = [b"one".to_vec(), vec![7; 3000]]
+        .into_iter()
+        .map(|bytes| (Sha256::digest(&bytes).into(), bytes))
+        .collect();
+    all.sort();
+    all
+}
+
+fn attached() -> Attached {
+    let mut attached = Attached::default();
+    attachments()
+        .iter()
+        .for_each(|(_, bytes)| attached.add(bytes.len() as u64));
+    attached
+}
+
+/// Everything in order: state and attachments.
+fn everything() -> Vec<(String, Vec<u8>)> {
+    let files = manifest().files;
+    let of_state = files.iter().map(|file| (file.name.clone(), content(file)));
+    let attached = attachments().into_iter();
+    let attached = attached.map(|(hash, bytes)| (hex::encode(hash), bytes));
+    of_state.chain(attached).collect()
+}
+
+/// Writes the backup out of this directory.
+fn write_from(
+    manifest: &Manifest,
+    dir: &Path,
+    crc32s: &[u32],
+    sink: impl Write,
+) -> Result<(), BackupError> {
+    let sizes: Vec<([u8; 32], u64)> = attachments()
+        .iter()
+        .map(|(hash, bytes)| (*hash, bytes.len() as u64))
+        .collect();
+    let source = Source {
+        state: dir,
+        crc32s,
+        attachments: dir,
+        attached: &sizes,
+    };
+    write(manifest, &source, sink)
+}
+
+fn put_attachments(dir: &Path) {
+    for (hash, bytes) in attachments() {
+        fs::write(dir.join(hex::encode(hash)), bytes).unwrap();
     }
 }
 
@@ -48,8 +105,9 @@ fn written() -> Vec<u8> {
         fs::write(dir.path().join(&file.name), content(file)).unwrap();
         crc32s.push(crc32fast::hash(&content(file)));
     }
+    put_attachments(dir.path());
     let mut bytes = Vec::new();
-    write(&manifest, dir.path(), &crc32s, &mut bytes).unwrap();
+    write_from(&manifest, dir.path(), &crc32s, &mut bytes).unwrap();
     bytes
 }
 
@@ -68,6 +126,13 @@ impl Take for Keep {
         self.0.push((file.name.clone(), bytes));
         Ok(())
     }
+
+    fn attachment(&mut self, hash: &[u8; 32], content: &mut dyn Read) -> Result<(), BackupError> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes)?;
+        self.0.push((hex::encode(hash), bytes));
+        Ok(())
+    }
 }
 
 #[test]
@@ -77,11 +142,7 @@ fn a_backup_is_read_as_it_was_written() {
     let checked = read(bytes.as_slice(), &mut keep).unwrap();
     assert_eq!(checked.manifest, manifest());
     assert_eq!(checked.size_bytes, bytes.len() as u64);
-    let expected = manifest().files;
-    let expected = expected
-        .iter()
-        .map(|file| (file.name.clone(), content(file)));
-    assert_eq!(keep.0, expected.collect::<Vec<_>>());
+    assert_eq!(keep.0, everything());
     assert_eq!(read(bytes.as_slice(), &mut Nothing).unwrap(), checked);
 
     let dir = tempfile::tempdir().unwrap();
@@ -131,11 +192,7 @@ fn every_flipped_bit_that_counts_is_noticed() {
         let mut keep = Keep::default();
         if let Ok(checked) = read(flipped.as_slice(), &mut keep) {
             assert_eq!(checked, whole, "byte {byte}");
-            let expected = manifest().files;
-            let expected = expected
-                .iter()
-                .map(|file| (file.name.clone(), content(file)));
-            assert_eq!(keep.0, expected.collect::<Vec<_>>(), "byte {byte}");
+            assert_eq!(keep.0, everything(), "byte {byte}");
         }
     }
     let place = bytes
@@ -155,6 +212,7 @@ fn every_flipped_bit_that_counts_is_noticed() {
 fn a_source_that_changed_leaves_no_whole_backup() {
     let manifest = manifest();
     let dir = tempfile::tempdir().unwrap();
+    put_attachments(dir.path());
     let crc32s: Vec<u32> = manifest
         .files
         .iter()
@@ -171,12 +229,42 @@ fn a_source_that_changed_leaves_no_whole_backup() {
         for changed in [after.as_slice(), &before[..600]] {
             fs::write(&path, changed).unwrap();
             let mut bytes = Vec::new();
-            let error = write(&manifest, dir.path(), &crc32s, &mut bytes).unwrap_err();
+            let error = write_from(&manifest, dir.path(), &crc32s, &mut bytes).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
             assert!(read(bytes.as_slice(), &mut Nothing).is_err());
         }
         fs::write(&path, &before).unwrap();
     }
+    let (hash, _) = attachments()[0];
+    fs::write(dir.path().join(hex::encode(hash)), b"two").unwrap();
+    let mut bytes = Vec::new();
+    let error = write_from(&manifest, dir.path(), &crc32s, &mut bytes).unwrap_err();
+    assert!(!matches!(error, BackupError::Io(_)), "{error}");
+    assert!(read(bytes.as_slice(), &mut Nothing).is_err());
+}
+
+#[test]
+fn a_backup_of_the_first_form_is_still_read() {
+    let mut old = serde_json::to_value(manifest()).unwrap();
+    old["ekho_backup"] = 1.into();
+    old.as_object_mut().unwrap().remove("attachments");
+    let old = Manifest::parse(old.to_string().as_bytes()).unwrap();
+    assert_eq!((old.ekho_backup, old.attachments), (1, Attached::default()));
+    let dir = tempfile::tempdir().unwrap();
+    let mut crc32s = Vec::new();
+    for file in &old.files {
+        fs::write(dir.path().join(&file.name), content(file)).unwrap();
+        crc32s.push(crc32fast::hash(&content(file)));
+    }
+    let source = Source {
+        state: dir.path(),
+        crc32s: &crc32s,
+        attachments: dir.path(),
+        attached: &[],
+    };
+    let mut bytes = Vec::new();
+    write(&old, &source, &mut bytes).unwrap();
+    assert_eq!(read(bytes.as_slice(), &mut Nothing).unwrap().manifest, old);
 }
 
 #[test]
@@ -197,10 +285,10 @@ fn what_is_no_backup_is_named() {
 
 #[test]
 fn a_newer_form_names_the_release_to_use() {
-    let newer = br#"{"ekho_backup": 2, "release": "9.1.0", "anything": []}"#;
+    let newer = br#"{"ekho_backup": 3, "release": "9.1.0", "anything": []}"#;
     let error = Manifest::parse(newer).unwrap_err().to_string();
     assert!(
-        error.contains("form 2") && error.contains("9.1.0"),
+        error.contains("form 3") && error.contains("9.1.0"),
         "{error}"
     );
     assert!(Manifest::parse(b"{}").is_err());

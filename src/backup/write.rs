@@ -6,19 +6,30 @@ use std::path::Path;
 
 use tar::{Builder, EntryType, Header};
 
-use super::archive::{Hashing, sum_line};
+use super::archive::{Hashed, Hashing, sum_line};
+use super::manifest::attachment_name;
 use super::{BackupError, MANIFEST, Manifest, SUMS};
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Writes the backup that `manifest` describes, with the files of the state out of `dir`. One that
-/// is not what it was when `crc32s` were computed (one a file, in order) ends the backup, which is
-/// then without its end mark.
+/// Where the files of a backup are.
+pub struct Source<'a> {
+    /// The directory with those of the state.
+    pub state: &'a Path,
+    /// Checksums of these, in the order of the manifest.
+    pub crc32s: &'a [u32],
+    /// The directory with those of attachments, each under its SHA-256.
+    pub attachments: &'a Path,
+    /// Which these are, and how long.
+    pub attached: &'a [([u8; 32], u64)],
+}
+
+/// Writes the backup that `manifest` describes. A file that is not what it was when its checksum was
+/// computed ends the backup, which is then without its end mark.
 pub fn write(
     manifest: &Manifest,
-    dir: &Path,
-    crc32s: &[u32],
+    source: &Source<'_>,
     sink: impl Write,
 ) -> Result<(), BackupError> {
     let mut archive = Archive {
@@ -28,11 +39,18 @@ pub fn write(
     };
     let json = manifest.to_json()?;
     archive.file(MANIFEST, json.len() as u64, json.as_slice())?;
-    for ((name, file), known) in manifest.entries().zip(crc32s) {
-        let source = File::open(dir.join(&file.name))?;
-        let crc32 = archive.file(&name, file.size_bytes, source)?;
-        if crc32 != *known {
+    for ((name, file), known) in manifest.entries().zip(source.crc32s) {
+        let content = File::open(source.state.join(&file.name))?;
+        let hashed = archive.file(&name, file.size_bytes, content)?;
+        if hashed.crc32 != *known {
             return Err(BackupError::Snapshot(file.name.clone()));
+        }
+    }
+    for (hash, size_bytes) in source.attached {
+        let content = File::open(source.attachments.join(hex::encode(hash)))?;
+        let hashed = archive.file(&attachment_name(hash), *size_bytes, content)?;
+        if hashed.sha256 != *hash {
+            return Err(BackupError::Attachment(*hash));
         }
     }
     let sums = std::mem::take(&mut archive.sums);
@@ -48,13 +66,13 @@ struct Archive<W: Write> {
 }
 
 impl<W: Write> Archive<W> {
-    /// Appends a file of exactly this length; the CRC-32 of what was in it.
+    /// Appends a file of exactly this length; what was in it.
     fn file(
         &mut self,
         name: &str,
         size_bytes: u64,
         content: impl Read,
-    ) -> Result<u32, BackupError> {
+    ) -> Result<Hashed, BackupError> {
         let mut header = Header::new_ustar();
         header.set_entry_type(EntryType::Regular);
         header.set_path(name)?;
@@ -70,6 +88,6 @@ impl<W: Write> Archive<W> {
             return Err(BackupError::Snapshot(name.into()));
         }
         self.sums.push_str(&sum_line(&hashed.sha256, name));
-        Ok(hashed.crc32)
+        Ok(hashed)
     }
 }

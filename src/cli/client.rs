@@ -3,18 +3,19 @@
 
 use std::error::Error;
 use std::fs;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::credentials::Credentials;
+use crate::loopback::is_loopback;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Orders that go through many rows step by step: all dead letters, a whole inbox.
@@ -173,7 +174,6 @@ impl Client {
             // A redirect would carry the owner's password elsewhere.
             .redirect(reqwest::redirect::Policy::none());
         if is_loopback(&parsed) {
-            // A proxy for the rest of the world cannot reach this machine's own relay.
             builder = builder.no_proxy();
         }
         if let Some(path) = ca_file {
@@ -262,7 +262,11 @@ impl Client {
     }
 
     /// POST
-    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+    pub async fn post(
+        &self,
+        path: &str,
+        body: &(impl Serialize + ?Sized),
+    ) -> Result<Value, ClientError> {
         self.order(Method::POST, path, body, None).await
     }
 
@@ -291,7 +295,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        body: &Value,
+        body: &(impl Serialize + ?Sized),
         idempotency_key: Option<&str>,
     ) -> Result<Value, ClientError> {
         let request = self.request(method.clone(), path).timeout(ORDER_TIMEOUT);
@@ -378,16 +382,6 @@ fn call(method: Method, path: &str) -> String {
 /// A path with an id in it: whatever the id holds, it stays one part of the path.
 pub(super) fn under(base: &str, id: &str, rest: &str) -> String {
     format!("{base}/{}{rest}", utf8_percent_encode(id, ENCODED))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        let host = host.trim_matches(['[', ']']);
-        host == "localhost"
-            || host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-    })
 }
 
 /// The innermost causes say what happened; the outermost only that it did.

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{CliError, Place, print, print_json, warn_all};
 use crate::config::{Config, Entry, Scope};
 use crate::secrets::{self, Resolved};
+use crate::tailnet;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,9 +30,12 @@ pub(super) struct ConfigArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &ConfigArgs) -> Result<(), CliError> {
+pub(super) async fn run(args: &ConfigArgs) -> Result<(), CliError> {
     let mut config = Config::load(&args.place.flags())?;
     let mut warnings = std::mem::take(&mut config.warnings);
+    if let Err(error) = tailnet::settle(&mut config).await {
+        warnings.push(error.to_string());
+    }
     // Missing secrets are no reason not to show the rest.
     match secrets::resolve(&config) {
         Ok(resolved) => {

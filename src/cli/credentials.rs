@@ -1,21 +1,75 @@
 //! `credentials.json`: how the owner signs in, kept by setup for the owner's eyes.
 //!
 //! While setup runs the same data lies in `credentials.json.pending`, so that a set-up cut short
-//! after the relay has taken the password does not lose it.
+//! after the relay has taken the password does not lose it. `ekho credentials` shows the file to
+//! whoever may read it, also where nothing else could: in a container without a shell.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{CliError, say};
+use super::{CliError, Place, print, print_json, say};
+use crate::config::Config;
 use crate::secrets;
 
 const FILE_NAME: &str = "credentials.json";
 const PENDING: &str = "credentials.json.pending";
+
+const EXAMPLES: &str = "\
+Examples:
+  ekho credentials
+  ekho credentials --json
+  ekho credentials --forget    shows them for the last time, and removes the file
+
+`ekho setup` and `ekho serve --setup` leave them in the data directory of the node that began.
+Without the file, commands on that machine need `ekho login`.";
+
+/// Show how the owner signs in: what setup left in credentials.json, with the password.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct CredentialsArgs {
+    #[command(flatten)]
+    place: Place,
+
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Remove the file once it is shown
+    #[arg(long)]
+    forget: bool,
+}
+
+pub(super) fn run(args: &CredentialsArgs) -> Result<(), CliError> {
+    let config = Config::load(&args.place.flags())?;
+    let path = path(&config.data_dir);
+    let there = Credentials::read(&path)?.ok_or_else(|| CliError::Content {
+        path: path.clone(),
+        why: "it is not there: nobody ran `ekho setup` here, or somebody took it away".into(),
+    })?;
+    if args.json {
+        print_json(&there)?;
+    } else {
+        print(&format!(
+            "relay     {}\nfleet     {} ({})\nowner     {}\npassword  {}",
+            there.relay_url, there.fleet_name, there.fleet_id, there.email, there.password
+        ))?;
+    }
+    if args.forget {
+        let removed = fs::remove_file(&path).and_then(|()| sync_directory(&config.data_dir));
+        removed.map_err(|source| CliError::File {
+            path: path.clone(),
+            source,
+        })?;
+        say(&format!("{} is removed", path.display()));
+    }
+    Ok(())
+}
 
 /// The owner's sign-in data.
 #[derive(Clone, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
@@ -81,7 +135,11 @@ impl Credentials {
     pub fn finish(&self, data_dir: &Path) -> Result<(), CliError> {
         let (pending, path) = (pending_path(data_dir), path(data_dir));
         self.write(&pending)?;
-        let renamed = fs::rename(&pending, &path).and_then(|()| File::open(data_dir)?.sync_all());
+        let renamed = fs::rename(&pending, &path).and_then(|()| sync_directory(data_dir));
         renamed.map_err(|source| CliError::File { path, source })
     }
+}
+
+fn sync_directory(data_dir: &Path) -> io::Result<()> {
+    File::open(data_dir)?.sync_all()
 }

@@ -1,5 +1,6 @@
 //! Why a command failed, as a sentence and an exit code.
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use crate::relay::OpenError;
 use crate::secrets::SecretsError;
 use crate::server::ServeError;
 use crate::service::ServiceError;
+use crate::tailnet::TailnetError;
 use crate::telemetry::TelemetryError;
 
 /// What a command can fail with.
@@ -33,6 +35,9 @@ pub enum CliError {
     /// Logging did not begin.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// Traces and metrics cannot be sent.
+    #[error(transparent)]
+    Otlp(#[from] crate::telemetry::otlp::OtlpError),
     /// The relay did not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -48,6 +53,12 @@ pub enum CliError {
     /// A call to a running relay failed.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// What an agent asked for was not done.
+    #[error(transparent)]
+    Agent(#[from] ekho_client::EkhoError),
+    /// The MCP server ended.
+    #[error(transparent)]
+    Mcp(#[from] crate::mcp::McpError),
     /// Nobody is signed in.
     #[error("{0}")]
     SignIn(String),
@@ -57,6 +68,12 @@ pub enum CliError {
     /// What was named is not there.
     #[error("{0}")]
     NotFound(String),
+    /// The members of the cluster are not as they have to be.
+    #[error("{0}")]
+    Members(String),
+    /// A relay that was just set up does not do what it should.
+    #[error("trying the relay: {0}")]
+    Trial(String),
     /// Somebody thought better of it.
     #[error("nothing was done")]
     NotSure,
@@ -77,12 +94,25 @@ pub enum CliError {
     /// A licence or its key is not usable.
     #[error("licence: {0}")]
     License(#[from] LicenseError),
+    /// The address in the tailnet is not known.
+    #[error(transparent)]
+    Tailnet(#[from] TailnetError),
     /// Metrics could not be made.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     /// The node had to stop.
     #[error("stopped: {0}")]
     Fatal(String),
+    /// The relay on this machine is not what was asked for.
+    #[error("the relay at {address} is not {word}: {reason}")]
+    Unhealthy {
+        /// Where it was asked.
+        address: String,
+        /// What it is not.
+        word: &'static str,
+        /// Why, in a word.
+        reason: String,
+    },
     /// A file cannot be read or written.
     #[error("{path}: {source}", path = path.display())]
     File {
@@ -115,6 +145,15 @@ impl CliError {
     pub fn sentence(&self) -> Option<String> {
         match self {
             CliError::Reported => None,
+            CliError::Agent(error) => {
+                let mut text = error.to_string();
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    text.push_str(&format!(": {error}"));
+                    cause = error.source();
+                }
+                Some(text)
+            }
             error => Some(error.to_string()),
         }
     }

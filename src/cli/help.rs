@@ -4,10 +4,21 @@ use clap::builder::StyledStr;
 use clap::{Command, CommandFactory};
 
 /// Commands by what they are for.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     (
         "Run a relay",
-        &["setup", "doctor", "serve", "config", "backup", "cluster"],
+        &[
+            "setup",
+            "credentials",
+            "doctor",
+            "serve",
+            "health",
+            "config",
+            "backup",
+            "cluster",
+            "debug",
+            "import",
+        ],
     ),
     (
         "Sign in",
@@ -32,7 +43,11 @@ const GROUPS: [(&str, &[&str]); 4] = [
             "license",
         ],
     ),
-    ("More", &["openapi", "bench", "version", "help"]),
+    ("Be an agent", &["agent", "mcp"]),
+    (
+        "More",
+        &["openapi", "bench", "completions", "man", "version", "help"],
+    ),
 ];
 
 /// In the order of a first day with it.

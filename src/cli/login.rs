@@ -67,7 +67,7 @@ pub(super) async fn login(args: LoginArgs) -> Result<(), CliError> {
     let path = session::path().ok_or_else(|| {
         CliError::Usage("there is no home directory: set EKHO_SESSION_FILE".into())
     })?;
-    let config = args.remote.configuration()?;
+    let config = args.remote.configuration().await?;
     let url = args.remote.address(&config).to_string();
     let who = Credentials {
         relay_url: url.clone(),

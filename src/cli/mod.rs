@@ -3,6 +3,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
 
+mod agent;
 mod ask;
 mod audit;
 mod backup;
@@ -14,15 +15,22 @@ mod credentials;
 mod doctor;
 mod error;
 mod files;
+mod health;
 mod help;
+mod here;
+mod import;
 mod license;
 mod lines;
 mod login;
+mod manual;
+mod mcp;
 mod openapi;
 mod operator;
 mod paging;
+mod private;
 mod rebuilt;
 mod remote;
+mod renewal;
 mod serve;
 mod session;
 mod setup;
@@ -31,6 +39,7 @@ mod show;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 use serde_json::json;
@@ -56,18 +65,25 @@ enum Command {
     Serve(serve::ServeArgs),
     Setup(setup::SetupArgs),
     Doctor(doctor::DoctorArgs),
+    Health(health::HealthArgs),
+    Credentials(credentials::CredentialsArgs),
     Config(config::ConfigArgs),
     Login(login::LoginArgs),
     Logout(login::LogoutArgs),
     #[command(flatten)]
     Operator(operator::OperatorCommand),
+    Agent(agent::AgentArgs),
+    Mcp(mcp::McpArgs),
     Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),
     Cluster(cluster::ClusterArgs),
+    Import(import::ImportArgs),
     License(license::LicenseArgs),
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(bench::BenchArgs),
     Openapi(openapi::OpenapiArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
     Version(VersionArgs),
 }
 
@@ -130,7 +146,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// How long a relay that has stopped waits for threads that still read its databases.
+const LAST_READERS: Duration = Duration::from_secs(5);
+
 fn run(command: Command) -> Result<(), CliError> {
+    let is_relay = matches!(command, Command::Serve(_));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("ekho")
@@ -141,21 +161,34 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Serve(args) => serve::run(args).await,
             Command::Setup(args) => setup::run(args).await,
             Command::Doctor(args) => doctor::run(args).await,
-            Command::Config(args) => config::run(&args),
+            Command::Health(args) => health::run(args).await,
+            Command::Credentials(args) => credentials::run(&args),
+            Command::Config(args) => config::run(&args).await,
             Command::Login(args) => login::login(args).await,
             Command::Logout(args) => login::logout(args).await,
             Command::Operator(command) => operator::run(command).await,
+            Command::Agent(args) => agent::run(args).await,
+            Command::Mcp(args) => mcp::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Backup(args) => backup::run(args).await,
             Command::Cluster(args) => cluster::run(args).await,
+            Command::Import(args) => import::run(args).await,
             Command::License(args) => license::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),
             Command::Openapi(args) => openapi::run(&args),
+            Command::Completions(args) => manual::completions(&args),
+            Command::Man(args) => manual::man(&args),
             Command::Version(args) => version(&args),
         }
     });
-    // A blocking task that hangs must not keep the process from ending.
-    runtime.shutdown_background();
+    // A blocking task that hangs must not keep the process from ending. But databases have to be
+    // closed before it does, and whoever holds them last closes them: a task that was told to end, or
+    // a thread whose client has left. Where both happen at once, the process ends by SIGABRT.
+    if is_relay {
+        runtime.shutdown_timeout(LAST_READERS);
+    } else {
+        runtime.shutdown_background();
+    }
     outcome
 }
 

@@ -18,6 +18,7 @@ use super::session::StoredSession;
 use super::show::{self, Columns};
 use super::{CliError, print, print_json, say, warn_all};
 use crate::config::{Config, Flags};
+use crate::tailnet;
 
 /// Holds an API token.
 const TOKEN_VARIABLE: &str = "EKHO_TOKEN";
@@ -80,7 +81,7 @@ impl Remote {
 
     /// Signs in. [`Relay::close`] signs out again.
     pub async fn connect(&self) -> Result<Relay, CliError> {
-        let config = self.configuration()?;
+        let config = self.configuration().await?;
         if let Some(token) = self.token()? {
             // A token says nothing of where it is good; a login on this machine may.
             let stored = match self.url.is_none() && !config.names_an_address() {
@@ -136,13 +137,19 @@ impl Remote {
     }
 
     /// The configuration of this machine, for where the relay and its directory are.
-    pub fn configuration(&self) -> Result<Config, CliError> {
-        let config = Config::load(&Flags {
+    pub async fn configuration(&self) -> Result<Config, CliError> {
+        let mut config = Config::load(&Flags {
             config: self.config.clone(),
             data_dir: self.data_dir.clone(),
             ..Flags::default()
         })?;
         warn_all(&config.warnings);
+        // Who names the relay need not know where this machine's own would be.
+        if let Err(error) = tailnet::settle(&mut config).await
+            && self.url.is_none()
+        {
+            say(&format!("warning: {error}"));
+        }
         Ok(config)
     }
 

@@ -8,6 +8,7 @@ use super::node::node;
 use super::seeds;
 use crate::machine::FEATURE_LEVEL;
 use crate::service::cluster::join::check_address;
+use crate::tailnet;
 use ekho_storage::OutboxLimits;
 use ekho_storage::tables::cluster::{NODES_MAX, Part};
 
@@ -32,7 +33,8 @@ pub struct Cluster {
     pub feature_level: u32,
 }
 
-pub(super) fn load(loader: &mut Loader) -> Cluster {
+/// `host` is where the relay listens for everybody else.
+pub(super) fn load(loader: &mut Loader, host: &str) -> Cluster {
     let spec = node(
         "EKHO_NODE_ADDRESS",
         "where other nodes reach this one, host:port; without it the node stays alone",
@@ -40,14 +42,20 @@ pub(super) fn load(loader: &mut Loader) -> Cluster {
     let address = loader.optional(spec, address, String::clone);
     let spec = node(
         "EKHO_NODE_LISTEN",
-        "where this node listens for others; all addresses, at the port of EKHO_NODE_ADDRESS",
+        "where this node listens for others; all addresses, or with EKHO_HOST=tailscale that of the \
+         tailnet, at the port of EKHO_NODE_ADDRESS",
     );
     let listen = loader.optional(spec, |text| Ok(text.to_string()), String::clone);
     let listen = listen.unwrap_or_else(|| {
         let port = address
             .as_deref()
             .and_then(|address| address.rsplit_once(':'));
-        let listen = format!("0.0.0.0:{}", port.map_or("0", |(_, port)| port));
+        // Who keeps to the tailnet does so for other nodes as well.
+        let all = match host {
+            tailnet::HOST => tailnet::HOST,
+            _ => "0.0.0.0",
+        };
+        let listen = format!("{all}:{}", port.map_or("0", |(_, port)| port));
         if address.is_some() {
             let source = Source::Derived("EKHO_NODE_ADDRESS");
             loader.fill("EKHO_NODE_LISTEN", listen.clone(), source);
@@ -113,6 +121,12 @@ pub(super) fn load(loader: &mut Loader) -> Cluster {
 }
 
 impl Cluster {
+    /// The port, where it listens for other nodes at the machine's address in a tailnet.
+    pub fn listens_in_tailnet(&self) -> Option<&str> {
+        let (host, port) = self.listen.rsplit_once(':')?;
+        (self.address.is_some() && host == tailnet::HOST).then_some(port)
+    }
+
     fn check(&self) -> Result<(), &'static str> {
         let Some(address) = &self.address else {
             return match self.join.is_empty() && self.peers.is_empty() {

@@ -32,6 +32,14 @@ const UNUSED: [(&str, &str); 3] = [
     ),
 ];
 
+/// Variables of the OpenTelemetry specification, and ours that stand above them. They are environment
+/// as well, and so stand above the file.
+const STANDARD: [(&str, &str); 3] = [
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "EKHO_OTLP_ENDPOINT"),
+    ("OTEL_EXPORTER_OTLP_HEADERS", "EKHO_OTLP_HEADERS"),
+    ("OTEL_SERVICE_NAME", "EKHO_OTLP_SERVICE_NAME"),
+];
+
 /// Variables that the commands of operators read, and no relay.
 const FOR_COMMANDS: [&str; 2] = ["EKHO_TOKEN", "EKHO_SESSION_FILE"];
 
@@ -69,12 +77,13 @@ struct Found {
 }
 
 impl Loader {
-    /// Takes what begins with `EKHO_` and is not empty: an empty variable counts as unset, because
-    /// container tools pass on unset variables as empty ones.
+    /// Takes what begins with `EKHO_`, or is of a standard, and is not empty: an empty variable counts
+    /// as unset, because container tools pass on unset variables as empty ones.
     pub fn new(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut loader = Loader::default();
         for (name, value) in environment {
-            let Some(name) = name.to_str().filter(|name| name.starts_with("EKHO_")) else {
+            let is_ours = |name: &&str| name.starts_with("EKHO_") || is_standard(name);
+            let Some(name) = name.to_str().filter(is_ours) else {
                 continue;
             };
             match value.into_string() {
@@ -176,6 +185,14 @@ impl Loader {
                 text: text.clone(),
                 source: Source::Environment,
             });
+        }
+        for &(standard, _) in STANDARD.iter().filter(|(_, ours)| *ours == variable) {
+            if let Some(text) = self.environment.get(standard) {
+                return Some(Found {
+                    text: text.clone(),
+                    source: Source::Derived(standard),
+                });
+            }
         }
         let file = self.file.as_ref()?;
         let text = file
@@ -313,7 +330,10 @@ impl Loader {
             .map(|name| (name.clone(), name.clone()));
         let set: Vec<(String, String)> = in_environment.chain(in_file).collect();
         for (variable, what) in set {
-            if self.known.contains(variable.as_str()) || FOR_COMMANDS.contains(&variable.as_str()) {
+            if self.known.contains(variable.as_str())
+                || FOR_COMMANDS.contains(&variable.as_str())
+                || is_standard(&variable)
+            {
                 continue;
             }
             let unused = UNUSED.iter().find(|(name, _)| *name == variable);
@@ -328,9 +348,14 @@ impl Loader {
 fn named(variable: &str, source: &Source) -> String {
     match source {
         Source::Flag(flag) => (*flag).to_string(),
+        Source::Derived(standard) => (*standard).to_string(),
         Source::File(path) => format!("{} in {}", key_of(variable), path.display()),
         _ => variable.to_string(),
     }
+}
+
+fn is_standard(variable: &str) -> bool {
+    STANDARD.iter().any(|(standard, _)| *standard == variable)
 }
 
 /// `EKHO_DATA_DIR` is `data_dir` in a file.

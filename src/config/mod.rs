@@ -14,6 +14,7 @@ mod loader;
 mod node;
 mod oidc;
 mod operators;
+mod otlp;
 mod parse;
 mod seeds;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ekho_storage::tables::attachment::AttachmentSettings;
 use ekho_storage::tables::settings::Settings;
 use ipnet::IpNet;
 use thiserror::Error;
@@ -32,12 +34,14 @@ use zeroize::Zeroizing;
 
 use crate::ingress::oidc::Oidc;
 use crate::ingress::proxies::TrustedProxies;
+use crate::tailnet;
 
 pub use self::a2a::A2a;
 pub use self::cluster::Cluster;
 pub use self::entry::{Entry, Scope, Source};
 use self::loader::Loader;
 pub use self::operators::Tailnet;
+pub use self::otlp::Otlp;
 
 /// What is shown instead of a secret.
 const MASK: &str = "********";
@@ -75,6 +79,8 @@ pub struct Config {
     pub proxies: TrustedProxies,
     /// What a tailnet says about operators.
     pub tailnet: Tailnet,
+    /// The socket of tailscaled's local API.
+    pub tailscaled_socket: PathBuf,
     /// How it answers A2A.
     pub a2a: A2a,
     /// Networks of the inside that requests to addresses that others chose may reach.
@@ -97,6 +103,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Which log lines are written: tracing directives.
     pub log_filter: String,
+    /// Where traces and metrics are sent, if anywhere.
+    pub otlp: Option<Otlp>,
     /// Free bytes of the disk below which writes are refused.
     pub disk_free_min_bytes: u64,
     /// Memory for blocks read from the state.
@@ -105,6 +113,10 @@ pub struct Config {
     pub write_buffer_bytes: usize,
     /// First values of the replicated settings; used by setup only.
     pub settings: Settings,
+    /// First values of what decides about attachments; used once.
+    pub attachments: AttachmentSettings,
+    /// Uploads at once.
+    pub attachment_uploads: usize,
     /// Every setting with its value and source, secrets masked.
     pub entries: Vec<Entry>,
     /// What is odd, but no reason not to start. One sentence each.
@@ -151,6 +163,10 @@ pub struct Flags {
     pub host: Option<String>,
     /// `--port`
     pub port: Option<u16>,
+    /// `--base-url`
+    pub base_url: Option<String>,
+    /// `--node-address`
+    pub node_address: Option<String>,
     /// `--join`
     pub join: Option<String>,
     /// `--token`
@@ -196,6 +212,12 @@ impl Config {
             "--port",
             flags.port.map(|port| port.to_string()),
         );
+        loader.flag("EKHO_BASE_URL", "--base-url", flags.base_url.clone());
+        loader.flag(
+            "EKHO_NODE_ADDRESS",
+            "--node-address",
+            flags.node_address.clone(),
+        );
         loader.flag("EKHO_JOIN", "--join", flags.join.clone());
         loader.flag("EKHO_JOIN_TOKEN", "--token", flags.join_token.clone());
         node::read_file(&mut loader, working_dir);
@@ -216,6 +238,32 @@ impl Config {
                 .host
                 .parse::<IpAddr>()
                 .is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Whether it listens at the machine's address in a tailnet, which is not known yet.
+    pub fn is_in_tailnet(&self) -> bool {
+        self.host == tailnet::HOST || self.cluster.listens_in_tailnet().is_some()
+    }
+
+    /// Puts the machine's address in the tailnet in place of `tailscale`, and how others reach the
+    /// machine there into what agents are told, where nothing else is.
+    pub fn in_tailnet_at(&mut self, address: IpAddr, reached_at: &str) {
+        if let Some(port) = self.cluster.listens_in_tailnet() {
+            self.cluster.listen = format!("{}:{port}", tailnet::bracketed(&address));
+        }
+        if self.host != tailnet::HOST {
+            return;
+        }
+        self.host = address.to_string();
+        let derived = self.entries.iter_mut().find(|entry| {
+            entry.variable == "EKHO_BASE_URL" && matches!(entry.source, Source::Derived(_))
+        });
+        if let Some(entry) = derived {
+            let scheme = if self.tls.is_some() { "https" } else { "http" };
+            self.base_url = format!("{scheme}://{reached_at}:{}", self.port);
+            entry.value = Some(self.base_url.clone());
+            entry.source = Source::Derived("tailscaled");
+        }
     }
 
     /// Whether anything says where the relay is; the default address says nothing.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::entry::{Scope, Source};
 use super::loader::{Loader, Spec};
 use super::{
-    Config, LicenseConfig, LogFormat, TlsPaths, a2a, cluster, oidc, operators, parse, seeds,
+    Config, LicenseConfig, LogFormat, TlsPaths, a2a, cluster, oidc, operators, otlp, parse, seeds,
 };
 
 const MIB: u64 = 1 << 20;
+const TAILSCALED_SOCKET: &str = "/var/run/tailscale/tailscaled.sock";
 
 /// Finds and reads the file, if there is one.
 pub(super) fn read_file(loader: &mut Loader, working_dir: &Path) {
@@ -87,7 +88,7 @@ fn data_dir(loader: &mut Loader) -> PathBuf {
     );
     if db_path.is_file() {
         warning.push_str(&format!(
-            "; the SQLite file {} is left alone, and importing it is not part of this version",
+            "; the SQLite file {0} is left alone: `ekho import sqlite {0}` takes its fleet over",
             db_path.display()
         ));
     }
@@ -169,7 +170,10 @@ fn base_url(loader: &mut Loader, host: &str, port: u16, is_tls: bool) -> String 
 
 pub(super) fn read_settings(loader: &mut Loader) -> Config {
     let data_dir = data_dir(loader);
-    let spec = node("EKHO_HOST", "address to listen on");
+    let spec = node(
+        "EKHO_HOST",
+        "address to listen on; `tailscale` for the machine's address in its tailnet",
+    );
     let host = loader.value(spec, "127.0.0.1".to_string(), parse::host, String::clone);
     let mut size = |variable, default, range, about| {
         seeds::number(loader, node(variable, about), default, range)
@@ -238,7 +242,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         "EKHO_MASTER_SECRET",
         "seals agents' keys on disk; made by ekho setup where it is not set",
     ));
-    let cluster = cluster::load(loader);
+    let cluster = cluster::load(loader, &host);
     let license = license(loader);
     let spec = node(
         "EKHO_DEV_INSECURE",
@@ -260,10 +264,27 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         parse::log_filter,
         String::clone,
     );
+    let otlp = otlp::load(loader);
     let (proxies, tailnet) = operators::load(loader);
+    let spec = node(
+        "EKHO_TAILSCALED_SOCKET",
+        "socket of tailscaled, which is asked for the machine's address and name",
+    );
+    let socket = loader.path(spec);
+    let tailscaled_socket = socket.unwrap_or_else(|| {
+        let default = PathBuf::from(TAILSCALED_SOCKET);
+        loader.fill(spec.variable, TAILSCALED_SOCKET.into(), Source::Default);
+        default
+    });
     let oidc = oidc::load(loader);
     let (a2a, outbound_networks) = a2a::load(loader);
+    let spec = node(
+        "EKHO_ATTACHMENT_UPLOADS",
+        "uploads that this node takes in at once; further ones are answered 503",
+    );
+    let attachment_uploads = seeds::number(loader, spec, 8, 1..=1000) as usize;
     let settings = seeds::load(loader);
+    let attachments = seeds::load_attachments(loader);
     loader.finish();
     Config {
         data_dir,
@@ -277,6 +298,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         oidc,
         proxies,
         tailnet,
+        tailscaled_socket,
         a2a,
         outbound_networks,
         body_limit_bytes,
@@ -288,10 +310,13 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         license,
         log_format,
         log_filter,
+        otlp,
         disk_free_min_bytes,
         block_cache_bytes,
         write_buffer_bytes,
         settings,
+        attachments,
+        attachment_uploads,
         entries: std::mem::take(&mut loader.entries),
         warnings: std::mem::take(&mut loader.warnings),
     }

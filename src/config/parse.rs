@@ -8,6 +8,8 @@ use ekho_storage::tables::operator::Role;
 use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
+use crate::loopback::is_loopback;
+
 /// A whole number within a range.
 pub(super) fn number(text: &str, range: &RangeInclusive<u64>) -> Result<u64, String> {
     text.parse()
@@ -123,12 +125,7 @@ pub(super) fn base_url(text: &str) -> Result<String, String> {
 pub(super) fn issuer(text: &str) -> Result<String, String> {
     let url: Option<reqwest::Url> = text.parse().ok();
     let is_good = url.is_some_and(|url| {
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let is_loopback = host == "localhost"
-            || host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback());
-        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback);
+        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
         let is_plain = url.query().is_none()
             && url.fragment().is_none()
             && url.username().is_empty()

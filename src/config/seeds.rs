@@ -6,6 +6,7 @@
 use std::ops::RangeInclusive;
 
 use ekho_storage::tables::approval::Risk;
+use ekho_storage::tables::attachment::AttachmentSettings;
 use ekho_storage::tables::settings::Settings;
 
 use super::entry::Scope;
@@ -229,6 +230,47 @@ pub(super) fn load(loader: &mut Loader) -> Settings {
         .map(|seconds| seconds * SECOND_MS)
         .collect();
     settings
+}
+
+/// What decides about attachments, as configuration would begin it.
+pub(super) fn load_attachments(loader: &mut Loader) -> AttachmentSettings {
+    let defaults = AttachmentSettings::default();
+    let mut setting = |variable, default, range, about| {
+        let spec = Spec {
+            variable,
+            scope: Scope::Setup,
+            about,
+        };
+        number(loader, spec, default, range)
+    };
+    AttachmentSettings {
+        attachment_max_bytes: setting(
+            "EKHO_ATTACHMENT_MAX_BYTES",
+            defaults.attachment_max_bytes,
+            1024..=1 << 30,
+            "largest attachment",
+        ),
+        attachment_fleet_max_bytes: setting(
+            "EKHO_ATTACHMENT_FLEET_MAX_BYTES",
+            defaults.attachment_fleet_max_bytes,
+            0..=1 << 50,
+            "bytes that the attachments of a fleet may take",
+        ),
+        attachment_unbound_ms: SECOND_MS
+            * setting(
+                "EKHO_ATTACHMENT_UNBOUND_SECONDS",
+                defaults.attachment_unbound_ms / SECOND_MS,
+                1..=YEAR_SECONDS,
+                "how long an attachment is kept that no message binds",
+            ),
+        attachment_hold_ms: SECOND_MS
+            * setting(
+                "EKHO_ATTACHMENT_HOLD_SECONDS",
+                defaults.attachment_hold_ms / SECOND_MS,
+                1..=DAY_SECONDS,
+                "how long nodes keep a file that no attachment names yet; an upload has half of it",
+            ),
+    }
 }
 
 /// A number with its range; also for settings of the node.

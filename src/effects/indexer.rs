@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::derived::{self, Conversation, Tag};
 use ekho_storage::tables::event::{self, Actor, Event, EventKind, Resource};
 use ekho_storage::tables::message::{self, Message};
 use ekho_storage::tables::rollup::{self, AgentTotals, Pair, Span, Totals};
 use ekho_storage::tables::sequence::{self, Sequence};
-use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, delivery, fleet};
+use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, delivery, depth, fleet};
 use ekho_storage::{State, StorageError, Txn};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -247,41 +248,45 @@ impl<'a> Step<'a> {
             conversation.get_or_insert_with(|| message.conversation_id.clone());
         }
         if let (EventKind::MessageQueued, Some(message)) = (event.kind, &message) {
-            self.said(seq, message, &mut tags)?;
+            self.said(seq, event.at_ms, message, &mut tags)?;
         }
         let recipient = about.and_then(|(_, no)| no);
         if let (EventKind::MessageRedirected, Some(message), Some(no)) =
             (event.kind, &message, recipient)
         {
             self.conversation(message)?.joined(no);
+            tags.insert(Tag::Recipient(no));
         }
         self.count(event, message.as_ref(), recipient);
         tags.extend(conversation.map(Tag::Conversation));
         for tag in &tags {
             derived::put_tag(&mut self.tags, self.fleet, tag, seq);
-        }
-        self.tag_rows += tags.len();
-        if self.tag_rows >= WRITE_ROWS {
-            std::mem::replace(&mut self.tags, self.state.begin()).commit()?;
-            self.tag_rows = 0;
+            self.tag_rows += 1;
+            if self.tag_rows >= WRITE_ROWS {
+                std::mem::replace(&mut self.tags, self.state.begin()).commit()?;
+                self.tag_rows = 0;
+            }
         }
         Ok(())
     }
 
-    /// A message was accepted: its words, its conversation, and who sent to whom.
+    /// A message was accepted: its words, its conversation, and who sent it to whom.
     fn said(
         &mut self,
         seq: u64,
+        at_ms: TimeMs,
         message: &Message,
         tags: &mut BTreeSet<Tag>,
     ) -> Result<(), StorageError> {
         let body = message::body(&self.txn, self.fleet, message.uuid)?.unwrap_or_default();
         tags.extend(words_of(message, &body).into_iter().map(Tag::Word));
-        let at_ms = message.created_ms;
+        // Not when it was made: an imported one was long before.
         let recipients = match message.single {
             Some(place) => vec![place],
             None => delivery::fan_out_list(&self.txn, self.fleet, message.uuid, 0, RECIPIENTS_MAX)?,
         };
+        tags.extend((message.sender != 0).then_some(Tag::Sender(message.sender)));
+        tags.extend(recipients.iter().map(|(no, _)| Tag::Recipient(*no)));
         let conversation = self.conversation(message)?;
         conversation.last_seq = seq;
         conversation.messages += 1;
@@ -425,6 +430,8 @@ impl<'a> Step<'a> {
             stored.add(more);
             rollup::put_agent(&mut txn, fleet, span, number, no, &stored);
         }
+        let queued = counter::get(&txn, fleet, Counter::DeliveryQueued)?;
+        depth::note(&mut txn, fleet, depth::SPAN.of(now_ms()), queued)?;
         derived::put_position(&mut txn, fleet, last);
         txn.commit()
     }
@@ -448,10 +455,18 @@ fn words_of(message: &Message, body: &[u8]) -> BTreeSet<String> {
         words.insert(id.to_lowercase());
     }
     words.insert(message.message_type.clone());
-    if let Ok(body) = serde_json::from_slice::<Value>(body) {
+    if let Ok(body) = serde_json::from_slice::<Value>(body)
+        && !is_encrypted(&body)
+    {
         collect(&body, &mut words);
     }
     words
+}
+
+/// A body that only its readers can read has no words (docs/encryption.md).
+fn is_encrypted(body: &Value) -> bool {
+    let fields = body.as_object();
+    fields.is_some_and(|fields| fields.len() == 1 && fields.contains_key("ekho_encrypted"))
 }
 
 fn collect(value: &Value, words: &mut BTreeSet<String>) {

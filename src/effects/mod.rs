@@ -2,6 +2,7 @@
 //! follow the audit log, and what A2A agents elsewhere would do
 //! themselves, and telling A2A clients of their tasks, on the leader only.
 
+pub mod attachments;
 pub mod edge;
 pub mod followers;
 pub mod heartbeats;

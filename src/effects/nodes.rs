@@ -8,7 +8,7 @@ use ekho_raft::{ClusterError, Peer};
 use ekho_storage::tables::cluster::{self, Cluster, Part};
 
 use crate::machine::command::Command;
-use crate::service::cluster::ClusterStatus;
+use crate::service::cluster::{ClusterStatus, NodeStatus};
 use crate::service::{Service, ServiceError};
 
 /// Between two looks. A change takes about as long as a few of them.
@@ -72,7 +72,8 @@ async fn look(service: &Service) -> Result<(), ServiceError> {
             tracing::debug!(why, "a change of the cluster has to wait");
         }
     }
-    raise_feature_level(service, &wanted, &status).await
+    raise_feature_level(service, &wanted, &status).await?;
+    service.seed_attachments().await
 }
 
 /// What is to be done next.
@@ -109,7 +110,8 @@ fn step(wanted: &Cluster, status: &ClusterStatus) -> Option<Step> {
             (Part::Voter, false)
                 if node.is_reachable
                     && node.last_log_index > 0
-                    && node.lag_entries <= CAUGHT_UP_ENTRIES =>
+                    && node.lag_entries <= CAUGHT_UP_ENTRIES
+                    && has_files(node) =>
             {
                 let mut voters = voters.clone();
                 voters.insert(node_id);
@@ -128,6 +130,19 @@ fn step(wanted: &Cluster, status: &ClusterStatus) -> Option<Step> {
         }
     }
     None
+}
+
+/// Whether a node has the files of attachments, which a voter counts for. One that is of an older
+/// release knows of none.
+fn has_files(node: &NodeStatus) -> bool {
+    const FILES_LEVEL: u32 = 4;
+    match node.files {
+        Some(files) => {
+            let unseen_entries = node.applied_index.saturating_sub(files.index);
+            files.awaited == 0 && unseen_entries <= CAUGHT_UP_ENTRIES
+        }
+        None => node.feature_level < FILES_LEVEL,
+    }
 }
 
 /// New commands may be used once every node understands them.
@@ -169,13 +184,15 @@ mod tests {
     use ekho_raft::Role;
     use ekho_storage::tables::cluster::NodeEntry;
 
+    use ekho_raft::FileGap;
+
     use super::*;
-    use crate::service::cluster::NodeStatus;
 
     fn node(node_id: u64, part: Part, is_voter: bool, lag_entries: u64) -> NodeStatus {
         NodeStatus {
             node_id,
             address: format!("10.0.0.{node_id}:4001"),
+            public_url: String::new(),
             role: Role::Follower,
             part,
             is_voter,
@@ -190,6 +207,11 @@ mod tests {
             round_trip: None,
             failure: None,
             backlog: None,
+            files: Some(FileGap {
+                index: 1000,
+                ..FileGap::default()
+            }),
+            feature_level: 4,
         }
     }
 
@@ -234,6 +256,37 @@ mod tests {
         assert_eq!(votes, Some(Step::Vote(BTreeSet::from([1, 2]))));
         let done = vec![first(), node(2, Part::Voter, true, 0)];
         assert_eq!(step(&wanted, &status(done)), None);
+    }
+
+    #[test]
+    fn a_node_gets_its_files_before_it_votes() {
+        let wanted = wanted(&[(2, Part::Voter)]);
+        let with = |files: Option<FileGap>, feature_level| {
+            let second = NodeStatus {
+                files,
+                feature_level,
+                ..node(2, Part::Voter, false, 0)
+            };
+            step(
+                &wanted,
+                &status(vec![node(1, Part::Voter, true, 0), second]),
+            )
+        };
+        let gap = |missing, awaited| {
+            Some(FileGap {
+                missing,
+                awaited,
+                index: 1000,
+            })
+        };
+        let votes = Some(Step::Vote(BTreeSet::from([1, 2])));
+        assert_eq!(with(gap(5, 3), 4), None);
+        // What nobody has keeps nobody from voting.
+        assert_eq!(with(gap(5, 0), 4), votes);
+        // It has not looked at what it just got.
+        assert_eq!(with(Some(FileGap::default()), 4), None);
+        assert_eq!(with(None, 4), None);
+        assert_eq!(with(None, 3), votes);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use ekho_storage::tables::{AgentNo, FleetNo};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::machine::Sink;
+use super::attachments::FileChanges;
+use crate::machine::{Files, Sink};
 
 type Inbox = (FleetNo, AgentNo);
 type Task = (FleetNo, u128);
@@ -31,6 +32,8 @@ pub struct Waiters {
     tasks: Notify,
     waiting: AtomicUsize,
     following: AtomicUsize,
+    /// Files that are needed, or no longer.
+    pub files: FileChanges,
 }
 
 struct Slot {
@@ -132,6 +135,10 @@ impl Drop for Waiter {
 }
 
 impl Sink for Arc<Waiters> {
+    fn files(&self, files: Files) {
+        self.files.changed(files);
+    }
+
     fn recorded(&self) {
         self.log.notify_waiters();
     }

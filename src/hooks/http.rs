@@ -1,7 +1,6 @@
 //! Extensions over HTTP: a signed POST, and an answer of bounded size. Redirects are not followed:
 //! what is signed for one address goes to no other.
 
-use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use super::sign::{self, Key};
 use crate::clock::{Iso, now_ms};
 use crate::extension::{Answer, Call, Decision, Extension, Failure, Message, NewFleet};
 use crate::ingress::seal::Sealer;
+use crate::loopback::is_loopback;
 use crate::outward;
 
 /// Longest way to a connection.
@@ -55,15 +55,6 @@ fn build(is_near: bool) -> Result<Client, String> {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|error| error.to_string())
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 /// A hook that an operator registered.

@@ -1,8 +1,9 @@
-//! Public keys as texts, their ids, and the statements that operators sign with them. Private keys
-//! never come here.
+//! Public keys as texts, their ids, and the statements that are signed about them. Private keys never
+//! come here.
 //!
 //! A statement is lines joined by a line feed, with none at the end; the signature is Ed25519 over
-//! its UTF-8 bytes (RFC 8032), in base64. `sdk/vectors/operator-keys.json` has examples.
+//! its UTF-8 bytes (RFC 8032), in base64. `sdk/vectors/operator-keys.json` and
+//! `sdk/vectors/encryption.json` have examples.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -10,8 +11,11 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 
-/// First line of every statement.
+/// First line of every statement about an operator's key.
 const FORM: &str = "ekho-operator-key-v1";
+
+/// First line of the statement about an encryption key.
+const ENCRYPTION_FORM: &str = "ekho-encryption-key-v1";
 
 /// What stands before the 32 bytes of an Ed25519 key as a SubjectPublicKeyInfo (RFC 8410,
 /// section 4).
@@ -38,6 +42,36 @@ pub fn ed25519(text: &str) -> Option<[u8; 32]> {
         None => &bytes,
     };
     key.try_into().ok()
+}
+
+/// The 32 bytes of an X25519 key in base64.
+pub fn x25519(text: &str) -> Option<[u8; 32]> {
+    let text = text.replace('-', "+").replace('_', "/");
+    BASE64.decode(text).ok()?.try_into().ok()
+}
+
+/// An X25519 key as answers show it.
+pub fn encryption_key_shown(public_key: &[u8; 32]) -> String {
+    BASE64.encode(public_key)
+}
+
+/// The id of an X25519 key: a hash of it.
+pub fn encryption_key_id(public_key: &[u8; 32]) -> String {
+    format!("x{}", hashed(public_key))
+}
+
+/// What an agent signs with its identity key to say that others may encrypt to this key.
+pub fn encryption_key_statement(
+    fleet_id: &str,
+    agent_id: &str,
+    by_key_id: &str,
+    public_key: &[u8; 32],
+) -> String {
+    let (id, key) = (
+        encryption_key_id(public_key),
+        encryption_key_shown(public_key),
+    );
+    [ENCRYPTION_FORM, fleet_id, agent_id, by_key_id, &id, &key].join("\n")
 }
 
 /// A key as answers show it: base64 of its SubjectPublicKeyInfo.
@@ -133,6 +167,31 @@ mod tests {
             let holds = case["holds"] == true;
             assert_eq!(signs(&signer, &statement, &bytes), holds, "{case}");
         }
+    }
+
+    #[test]
+    fn encryption_keys_are_those_of_the_vectors() {
+        let text = include_str!("../../sdk/vectors/encryption.json");
+        let all: Value = serde_json::from_str(text).unwrap_or_default();
+        let keys = all["keys"].as_array().cloned().unwrap_or_default();
+        assert_eq!(keys.len(), 3);
+        for case in &keys {
+            let key = x25519(case["public_key"].as_str().unwrap_or_default()).unwrap_or_default();
+            assert_eq!(encryption_key_id(&key), case["key_id"]);
+            assert_eq!(encryption_key_shown(&key), case["public_key"]);
+        }
+        let case = &all["key_statement"];
+        let text = |name: &str| case[name].as_str().unwrap_or_default();
+        let (fleet, agent) = (text("fleet_id"), text("agent_id"));
+        let key = x25519(text("public_key")).unwrap_or_default();
+        let by = text("signed_by_key_id");
+        let statement = encryption_key_statement(fleet, agent, by, &key);
+        assert_eq!(statement, text("statement"));
+        let identity = ed25519(text("identity_public_key")).unwrap_or_default();
+        assert_eq!(key_id(&identity), by);
+        let signed = signature(text("signature")).unwrap_or([0; 64]);
+        assert!(signs(&identity, &statement, &signed));
+        assert_eq!(x25519("AAAA"), None);
     }
 
     #[test]

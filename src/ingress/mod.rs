@@ -3,6 +3,7 @@
 //! Nothing here changes the state. What only the log can decide, apply decides.
 
 pub mod authenticate;
+pub mod channel;
 pub mod guard;
 pub mod keys;
 pub mod oidc;

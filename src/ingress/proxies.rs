@@ -30,7 +30,8 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
-    fn has(&self, address: IpAddr) -> bool {
+    /// Whether this is one of them.
+    pub fn has(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 

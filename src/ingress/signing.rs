@@ -22,6 +22,9 @@ pub struct SignatureHeaders<'a> {
     pub nonce: &'a str,
     /// `x-ekho-signature`
     pub signature: &'a str,
+    /// `x-ekho-agent-secret`, which old clients send; looked at only while an imported agent has to
+    /// show it.
+    pub secret: Option<&'a str>,
 }
 
 /// Longest nonce remembered; SDKs send 36 bytes.
@@ -29,7 +32,7 @@ pub const NONCE_MAX_BYTES: usize = 200;
 
 impl<'a> SignatureHeaders<'a> {
     /// Reads the headers; none when one is missing, empty or not text, or the nonce is longer
-    /// than can be remembered. `x-ekho-agent-secret` of old clients is not looked at.
+    /// than can be remembered.
     pub fn read(headers: &'a HeaderMap) -> Option<Self> {
         let text = |name: &str| {
             headers
@@ -43,6 +46,7 @@ impl<'a> SignatureHeaders<'a> {
             timestamp: text("x-ekho-timestamp")?,
             nonce: text("x-ekho-nonce")?,
             signature: text("x-ekho-signature")?,
+            secret: text("x-ekho-agent-secret"),
         };
         (found.nonce.len() <= NONCE_MAX_BYTES).then_some(found)
     }
@@ -121,6 +125,7 @@ mod tests {
                 timestamp: &timestamp,
                 nonce: &nonce,
                 signature: &signature,
+                secret: None,
             };
             let signable = Signable {
                 method: &method,

@@ -101,6 +101,7 @@ impl OperatorRequest {
             | OperatorRequest::Resume { .. }
             | OperatorRequest::Revoke { .. }
             | OperatorRequest::SetLabels { .. }
+            | OperatorRequest::IssueSecret { .. }
             | OperatorRequest::CreateA2aClient(_)
             | OperatorRequest::ChangeA2aClient { .. }
             | OperatorRequest::CreateA2aToken { .. }
@@ -112,6 +113,8 @@ impl OperatorRequest {
             OperatorRequest::Redrive { .. }
             | OperatorRequest::Purge { .. }
             | OperatorRequest::Send(_)
+            | OperatorRequest::SendWith { .. }
+            | OperatorRequest::CreateAttachment(_)
             | OperatorRequest::Cancel { .. }
             | OperatorRequest::Redirect { .. } => Need::Scope(Scope::Messages),
             // What may happen to the fleet's own messages.
@@ -120,9 +123,9 @@ impl OperatorRequest {
             | OperatorRequest::DeletePolicy { .. }
             | OperatorRequest::ImportPolicies { .. }
             | OperatorRequest::RollBackPolicy { .. } => Need::Scope(Scope::Policies),
-            OperatorRequest::ChangeSettings { .. } | OperatorRequest::InstallLicense(_) => {
-                Need::Scope(Scope::Settings)
-            }
+            OperatorRequest::ChangeSettings { .. }
+            | OperatorRequest::ChangeAttachmentSettings { .. }
+            | OperatorRequest::InstallLicense(_) => Need::Scope(Scope::Settings),
             OperatorRequest::CreateFleet(_)
             | OperatorRequest::RenameFleet { .. }
             | OperatorRequest::ArchiveFleet { .. }
@@ -130,12 +133,15 @@ impl OperatorRequest {
             OperatorRequest::CreateJoinToken(_)
             | OperatorRequest::DeleteJoinToken { .. }
             | OperatorRequest::SetNodePart { .. }
-            | OperatorRequest::NodeMoved { .. } => Need::Scope(Scope::Cluster),
+            | OperatorRequest::NodeMoved { .. }
+            | OperatorRequest::NodeDebugged { .. } => Need::Scope(Scope::Cluster),
             OperatorRequest::PutHook(_)
             | OperatorRequest::DeleteHook { .. }
             | OperatorRequest::RotateHookSecret { .. } => Need::Scope(Scope::Hooks),
             OperatorRequest::TakeBackup { .. } => Need::Scope(Scope::Backup),
-            OperatorRequest::CreateOperator { .. }
+            // It makes operators, besides all else that it may make.
+            OperatorRequest::Import { .. }
+            | OperatorRequest::CreateOperator { .. }
             | OperatorRequest::ResetTotp { .. }
             | OperatorRequest::ChangeOperator { .. }
             | OperatorRequest::DeleteOperator { .. }

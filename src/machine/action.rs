@@ -19,7 +19,7 @@ use super::delivery::Slot;
 use super::outcome::{Decision, HeldStatus, Outcome, Refusal};
 
 /// Proposed actions of a fleet that wait at the same time.
-const PENDING_MAX: u64 = 10_000;
+pub(crate) const PENDING_MAX: u64 = 10_000;
 
 /// Decides a proposal at once, or leaves it to an operator.
 pub(crate) fn propose(

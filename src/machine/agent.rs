@@ -8,7 +8,7 @@ use ekho_storage::tables::control::{self, Control};
 use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::event::{Actor, EventKind, Resource};
 use ekho_storage::tables::sequence::{self, Sequence};
-use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, fleet, token};
+use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, fleet, imported_secret, token};
 
 use super::access::Principal;
 use super::apply::{Apply, payload};
@@ -409,13 +409,16 @@ fn forget_hold(apply: &mut Apply<'_>, agent: &Agent) {
 }
 
 /// Puts a control in an agent's inbox and wakes whoever waits there.
+///
+/// The oldest make room, but not the one that says how the agent is held: what others have the
+/// relay tell it, a client that calls tasks off, must not hide what an operator decided.
 pub(crate) fn put_control(
     apply: &mut Apply<'_>,
     fleet: FleetNo,
     agent: AgentNo,
     mut control: Control,
 ) -> Result<(), StorageError> {
-    /// Controls kept for an agent; the oldest make room.
+    /// Controls kept for an agent, beside its newest hold.
     const KEPT: usize = 50;
     let seq = sequence::next(apply.txn, fleet, Sequence::Control)?;
     control.created_ms = apply.now();
@@ -424,10 +427,15 @@ pub(crate) fn put_control(
     if let Some(expires_ms) = control.expires_ms {
         due::put(apply.txn, expires_ms, &Due::Control { fleet, agent, seq });
     }
-    for (old, control) in control::list_rev(apply.txn, fleet, agent, KEPT + 8)?
+    let mut holds = 0;
+    for (at, (old, control)) in control::list_rev(apply.txn, fleet, agent, KEPT + 8)?
         .into_iter()
-        .skip(KEPT)
+        .enumerate()
     {
+        holds += usize::from(control.is_hold());
+        if at < KEPT || (control.is_hold() && holds == 1) {
+            continue;
+        }
         if let Some(expires_ms) = control.expires_ms {
             due::delete(
                 apply.txn,
@@ -462,6 +470,7 @@ pub(crate) fn revoke(
     agent.auto_hold = None;
     agent.revoked = true;
     agent.credentials.clear();
+    imported_secret::delete(apply.txn, fleet, agent.no);
     apply.put_agent(&agent, &live)?;
     apply.wake(fleet, agent.no);
     let actor = Actor::Operator(operator_id.into());
@@ -507,6 +516,7 @@ pub(crate) fn rotate(
         },
     );
     agent::put(apply.txn, &agent);
+    imported_secret::delete(apply.txn, agent.fleet, agent.no);
     apply.record(
         agent.fleet,
         EventKind::AgentCredentialRotated,
@@ -517,4 +527,42 @@ pub(crate) fn rotate(
         credential,
         previous_valid_until_ms,
     })
+}
+
+/// Gives an agent a new secret in the place of all that it had: they were lost, or are in wrong
+/// hands.
+pub(crate) fn issue_secret(
+    apply: &mut Apply<'_>,
+    by: &Principal,
+    agent_id: &str,
+    sealed_secret: Vec<u8>,
+) -> Result<Outcome, StorageError> {
+    let found = apply.live_agent(by.fleet, agent_id)?;
+    // Those do not sign, and have no secret.
+    let Some(mut agent) = found.filter(|agent| !agent.is_client() && !agent.is_remote()) else {
+        return Ok(Outcome::Refused(Refusal::NotFound));
+    };
+    let credential = next_credential(&agent);
+    agent.credentials = vec![Credential {
+        id: credential,
+        sealed_secret,
+        valid_until_ms: None,
+    }];
+    agent::put(apply.txn, &agent);
+    imported_secret::delete(apply.txn, agent.fleet, agent.no);
+    // Whoever waits with an old secret waits no longer.
+    apply.wake(agent.fleet, agent.no);
+    apply.record(
+        agent.fleet,
+        EventKind::AgentSecretIssued,
+        Actor::Operator(by.operator.id.clone()),
+        Resource::Agent(agent.no),
+    )?;
+    Ok(Outcome::SecretIssued { credential })
+}
+
+/// The number of an agent's next credential.
+pub(crate) fn next_credential(agent: &Agent) -> u32 {
+    let ids = agent.credentials.iter().map(|credential| credential.id);
+    ids.max().unwrap_or(0) + 1
 }

@@ -12,7 +12,7 @@ use ekho_storage::tables::fleet;
 
 use super::access::Principal;
 use super::apply::Apply;
-use super::command::{Join, NewJoinToken};
+use super::command::{Debugging, Join, NewJoinToken};
 use super::outcome::{Outcome, Refusal};
 
 /// Numbers begin after the one of the first node.
@@ -217,6 +217,23 @@ pub(crate) fn moved(
         false => EventKind::LeaderTransferred,
     };
     let payload = serde_json::json!({});
+    record(apply, kind, actor(by), node(node_id), &payload)?;
+    Ok(Outcome::Done)
+}
+
+/// Notes that an operator looks into a node.
+pub(crate) fn debugged(
+    apply: &mut Apply<'_>,
+    by: &Principal,
+    node_id: u64,
+    what: &Debugging,
+) -> Result<Outcome, StorageError> {
+    let (kind, payload) = match what {
+        Debugging::Log { filter, lasting_ms } => (
+            EventKind::NodeLogChanged,
+            serde_json::json!({ "filter": filter, "lasting_ms": lasting_ms }),
+        ),
+    };
     record(apply, kind, actor(by), node(node_id), &payload)?;
     Ok(Outcome::Done)
 }

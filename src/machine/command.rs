@@ -9,8 +9,10 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 use ekho_storage::tables::agent::HoldKind;
 use ekho_storage::tables::approval::Risk;
+use ekho_storage::tables::attachment::{AttachmentSettings, Hash};
 use ekho_storage::tables::cluster::Part;
 use ekho_storage::tables::edge::FleetSettings;
+use ekho_storage::tables::encryption_key::KeySignature;
 use ekho_storage::tables::hook::HookDraft;
 use ekho_storage::tables::license::License;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
@@ -20,6 +22,10 @@ use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::task::TaskState;
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
 
+pub use super::import::{
+    ImportAgent, ImportApproval, ImportDelivery, ImportHold, ImportMessage, ImportRoom, ImportRow,
+    ImportSaid, ImportTask, ImportText, ProveSecret,
+};
 pub use super::proof::{CreateSession, LoginFailed, Proof, SecondFactor};
 
 /// Version of the command encoding.
@@ -127,6 +133,10 @@ pub enum Command {
         /// What came of each.
         told: Vec<PushTold>,
     },
+    /// The settings of attachments to begin with, where there are none.
+    SeedAttachments(AttachmentSettings),
+    /// An imported agent showed the secret that one of its hashes stands for.
+    ProveSecret(ProveSecret),
 }
 
 impl Command {
@@ -137,6 +147,16 @@ impl Command {
             Command::EdgeSend(_) => 2,
             Command::Join(join) => edge(join.part),
             Command::A2aClient { .. } | Command::PushesTold { .. } | Command::Remote { .. } => 3,
+            Command::SeedAttachments(_) => 4,
+            Command::ProveSecret(_) => 5,
+            Command::Signed {
+                request: AgentRequest::SendWith { .. } | AgentRequest::CreateAttachment(_),
+                ..
+            } => 4,
+            Command::Signed {
+                request: AgentRequest::PublishEncryptionKey(_) | AgentRequest::RevokeEncryptionKey,
+                ..
+            } => 5,
             Command::Signed {
                 request: AgentRequest::Task(_) | AgentRequest::PutCard { .. },
                 ..
@@ -152,6 +172,12 @@ impl Command {
                 | OperatorRequest::RetryPush { .. }
                 | OperatorRequest::CreateA2aRemote(_)
                 | OperatorRequest::ChangeA2aRemote(_) => 3,
+                OperatorRequest::SendWith { .. }
+                | OperatorRequest::CreateAttachment(_)
+                | OperatorRequest::ChangeAttachmentSettings { .. } => 4,
+                OperatorRequest::NodeDebugged { .. }
+                | OperatorRequest::Import { .. }
+                | OperatorRequest::IssueSecret { .. } => 5,
                 _ => 1,
             },
             _ => 1,
@@ -402,6 +428,49 @@ pub enum AgentRequest {
         /// JSON object with the fields that are the agent's to say.
         card: String,
     },
+    /// Send messages of which some bind attachments; each has its own outcome.
+    SendWith {
+        /// The messages.
+        messages: Vec<NewMessage>,
+        /// What each of them binds, in their order.
+        attachments: Vec<Vec<u128>>,
+    },
+    /// A file was stored on a majority; make it an attachment.
+    CreateAttachment(NewAttachment),
+    /// Publish a key that others encrypt to.
+    PublishEncryptionKey(NewEncryptionKey),
+    /// Revoke the present one for good.
+    RevokeEncryptionKey,
+}
+
+/// A key that others encrypt to.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewEncryptionKey {
+    /// Its id.
+    pub key_id: String,
+    /// The key, X25519.
+    pub public_key: [u8; 32],
+    /// The signature of the agent's identity key, which was checked.
+    pub signed: Option<KeySignature>,
+}
+
+/// A file that is stored on a majority.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct NewAttachment {
+    /// Its UUID.
+    pub uuid: u128,
+    /// Its name.
+    pub filename: String,
+    /// Its type, as given.
+    pub mime: String,
+    /// What its bytes were recognised as; empty for nothing.
+    pub sniffed: String,
+    /// Its length.
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Hash,
+    /// When the first node began to keep it.
+    pub stored_ms: TimeMs,
 }
 
 /// A message to be accepted.
@@ -910,6 +979,55 @@ pub enum OperatorRequest {
     CreateA2aRemote(Box<NewA2aRemote>),
     /// Change where an A2A agent elsewhere is, and what it is shown.
     ChangeA2aRemote(Box<NewA2aRemote>),
+    /// Send a message that binds attachments.
+    SendWith {
+        /// The message.
+        message: Box<NewMessage>,
+        /// What it binds.
+        attachments: Vec<u128>,
+    },
+    /// A file was stored on a majority; make it an attachment.
+    CreateAttachment(Box<NewAttachment>),
+    /// Change the settings of attachments, provided they still are what the change was made from.
+    ChangeAttachmentSettings {
+        /// What they were.
+        before: AttachmentSettings,
+        /// What they are to be.
+        after: AttachmentSettings,
+    },
+    /// Note what is looked into on a node.
+    NodeDebugged {
+        /// The node.
+        node_id: u64,
+        /// What is done there.
+        what: Debugging,
+    },
+    /// Take over what another relay held.
+    Import {
+        /// Out of what, for people.
+        source: String,
+        /// In the order in which they are taken over.
+        rows: Vec<ImportRow>,
+    },
+    /// Give an agent a new secret; every other one stops working.
+    IssueSecret {
+        /// The agent.
+        agent_id: String,
+        /// The new one, sealed.
+        sealed_secret: Vec<u8>,
+    },
+}
+
+/// What an operator does to find out how a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Debugging {
+    /// Other lines are written to its log, for a time.
+    Log {
+        /// Which; empty for those it is configured with.
+        filter: String,
+        /// For how long; 0 for good.
+        lasting_ms: u64,
+    },
 }
 
 /// An A2A agent elsewhere.

@@ -155,7 +155,7 @@ fn one(apply: &mut Apply<'_>, fleet: FleetNo, entry: EdgeEntry) -> Result<Verdic
         let why = "its time to live was over before the edge could forward it";
         return Ok(Verdict::Refused("expired", why.into()));
     };
-    Ok(match send_one(apply, &mut sender, message)? {
+    Ok(match send_one(apply, &mut sender, message, &[])? {
         Ok(sent) => Verdict::Accepted(sent),
         // Hooks have to be asked again.
         Err(Refusal::ExtensionsNotAsked | Refusal::ExtensionUnavailable { .. }) => {

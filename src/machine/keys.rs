@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ekho_storage::tables::agent::{self, Agent, IdentityKey};
 use ekho_storage::tables::event::{Actor, EventKind, Resource};
 use ekho_storage::tables::operator::Scope;
@@ -19,6 +21,7 @@ use serde_json::json;
 
 use super::access::{Need, Principal};
 use super::apply::{Apply, payload};
+use super::encryption;
 use super::outcome::{Outcome, Refusal};
 
 /// Steps from a root key to a key that is still trusted.
@@ -265,6 +268,24 @@ pub(crate) fn identify(
     Ok(Outcome::IdentityKey(key_id))
 }
 
+/// Whether a key that a message names was revoked. Clients of the original relay name keys by the
+/// first 12 bytes of the same hash, in base64url.
+pub(crate) fn is_revoked(
+    read: &impl Read,
+    fleet: FleetNo,
+    named: &str,
+) -> Result<bool, StorageError> {
+    if signing_key::is_revoked(read, fleet, named)? {
+        return Ok(true);
+    }
+    let begin = match URL_SAFE_NO_PAD.decode(named) {
+        Ok(begin) if begin.len() == 12 => format!("key_{}", hex::encode(begin)),
+        _ => return Ok(false),
+    };
+    let found = signing_key::list_revoked(read, fleet, &begin, 1)?;
+    Ok(found.iter().any(|key| key.key_id.starts_with(&begin)))
+}
+
 /// Why an agent may not register a key with this id.
 pub(crate) fn unusable(
     apply: &Apply<'_>,
@@ -295,7 +316,7 @@ pub(crate) fn remember(
     signing_key::put_of_agent(apply.txn, fleet, agent, &key)
 }
 
-/// Revokes a key of an agent for good.
+/// Revokes a key of an agent for good, be it an identity key or one to encrypt to.
 pub(crate) fn revoke_of_agent(
     apply: &mut Apply<'_>,
     by: &Principal,
@@ -310,7 +331,7 @@ pub(crate) fn revoke_of_agent(
     };
     let keys = signing_key::of_agent(apply.txn, fleet, agent.no)?;
     let Some(key) = keys.into_iter().find(|key| key.key_id == key_id) else {
-        return Ok(Outcome::Refused(Refusal::NotFound));
+        return encryption::revoke_of_agent(apply, by, &agent, key_id, reason);
     };
     if signing_key::is_revoked(apply.txn, fleet, key_id)? {
         return Ok(Outcome::Refused(Refusal::KeyRevoked));

@@ -17,6 +17,7 @@ pub mod access;
 mod action;
 mod agent;
 mod apply;
+pub mod attachment;
 mod audit;
 pub mod auth;
 mod cluster;
@@ -24,7 +25,9 @@ mod conversation;
 mod dead_letter;
 mod delivery;
 pub mod edge;
+mod encryption;
 mod fleet;
+pub mod import;
 mod inbox;
 mod license;
 mod message;
@@ -42,6 +45,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ekho_raft::{ApplyError, Machine, Stamp};
+use ekho_storage::tables::attachment::Hash;
 use ekho_storage::tables::settings::{self, Settings};
 use ekho_storage::tables::system::{self, System};
 use ekho_storage::tables::{AgentNo, FleetNo};
@@ -60,7 +64,7 @@ pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
 
 /// The feature level that this release understands. A command that older releases do not know is
 /// proposed only once the replicated level, which every node understands, has come that far.
-pub const FEATURE_LEVEL: u32 = 3;
+pub const FEATURE_LEVEL: u32 = 5;
 
 /// What follows a batch: collected in apply, run after the batch is committed.
 #[derive(Default)]
@@ -73,6 +77,8 @@ pub struct Effects {
     pub closed: Vec<FleetNo>,
     /// Whether anything was added to the audit log.
     pub recorded: bool,
+    /// Files that attachments name, or no longer do.
+    pub files: Files,
     /// The system row and the settings as this batch left them, so that each command of a batch
     /// need not decode them again.
     hot: Option<(System, Settings)>,
@@ -80,6 +86,15 @@ pub struct Effects {
     rules: Option<(FleetNo, Arc<Rules>)>,
     /// Where those that other batches asked about are.
     rule_cache: Arc<RuleCache>,
+}
+
+/// What a batch did to files that lie outside of the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Files {
+    /// An attachment names them.
+    pub stored: Vec<Hash>,
+    /// No attachment of a fleet names them any more; another fleet's may.
+    pub removed: Vec<Hash>,
 }
 
 /// Receives what follows a batch. Called on the apply thread; must not block.
@@ -95,6 +110,9 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Wakes whoever follows the audit log.
     fn recorded(&self);
+
+    /// Takes note of files that are needed, or no longer.
+    fn files(&self, files: Files);
 }
 
 /// Ekho's state machine.
@@ -146,6 +164,9 @@ impl<S: Sink> Machine for RelayMachine<S> {
         }
         if effects.recorded {
             self.sink.recorded();
+        }
+        if effects.files != Files::default() {
+            self.sink.files(effects.files);
         }
     }
 }
@@ -209,6 +230,8 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
             request,
         } => a2a_remote::act(apply, fleet, agent, request),
         Command::PushesTold { fleet, told } => task_push::told(apply, fleet, told),
+        Command::SeedAttachments(settings) => attachment::seed(apply, &settings),
+        Command::ProveSecret(proof) => import::prove(apply, proof),
         Command::Operator {
             token_hash,
             request_id,
@@ -227,7 +250,9 @@ fn signed(
 ) -> Result<Outcome, StorageError> {
     // Before the nonce is used: the node that took the request in asks again with the same one.
     let asked_about = match &request {
-        AgentRequest::Send(messages) => messages.as_slice(),
+        AgentRequest::Send(messages) | AgentRequest::SendWith { messages, .. } => {
+            messages.as_slice()
+        }
         AgentRequest::Task(request) => request.message().map_or(&[][..], std::slice::from_ref),
         _ => &[],
     };
@@ -240,7 +265,12 @@ fn signed(
     };
     match request {
         AgentRequest::RecordNonce => Ok(Outcome::Done),
-        AgentRequest::Send(messages) => send::send(apply, agent, messages),
+        AgentRequest::Send(messages) => send::send(apply, agent, messages, &[]),
+        AgentRequest::SendWith {
+            messages,
+            attachments,
+        } => send::send(apply, agent, messages, &attachments),
+        AgentRequest::CreateAttachment(new) => attachment::create(apply, &agent, new),
         AgentRequest::Poll(poll) => inbox::poll(apply, &agent, &poll),
         AgentRequest::Ack(messages) => inbox::ack(apply, &agent, &messages),
         AgentRequest::Nack(nacks) => inbox::nack(apply, &agent, &nacks),
@@ -290,6 +320,8 @@ fn signed(
         } => agent::rotate(apply, agent, sealed_secret, overlap_ms),
         AgentRequest::Task(request) => task::handle(apply, agent, request),
         AgentRequest::PutCard { card } => task::put_card(apply, &agent, card),
+        AgentRequest::PublishEncryptionKey(new) => encryption::publish(apply, &agent, new),
+        AgentRequest::RevokeEncryptionKey => encryption::revoke(apply, &agent),
     }
 }
 

@@ -13,12 +13,14 @@ use super::a2a_remote;
 use super::access::{self, Principal};
 use super::agent::{self, HoldOrder};
 use super::apply::Apply;
+use super::attachment;
 use super::cluster;
 use super::command::{Bootstrap, OperatorRequest};
 use super::dead_letter;
 use super::edge;
 use super::fleet;
 use super::hook;
+use super::import;
 use super::keys;
 use super::license;
 use super::message;
@@ -174,7 +176,15 @@ pub(crate) fn order(
             dead_letter::redrive(apply, &by, &dead_letters)
         }
         OperatorRequest::Purge { dead_letters } => dead_letter::purge(apply, &by, &dead_letters),
-        OperatorRequest::Send(new) => send::send_for_operator(apply, &by, *new),
+        OperatorRequest::Send(new) => send::send_for_operator(apply, &by, *new, &[]),
+        OperatorRequest::SendWith {
+            message,
+            attachments,
+        } => send::send_for_operator(apply, &by, *message, &attachments),
+        OperatorRequest::CreateAttachment(new) => attachment::create_for_operator(apply, &by, *new),
+        OperatorRequest::ChangeAttachmentSettings { before, after } => {
+            attachment::change_settings(apply, &by, &before, &after)
+        }
         OperatorRequest::Cancel { message } => message::cancel_for_operator(apply, &by, message),
         OperatorRequest::Redirect {
             from_agent_id,
@@ -247,6 +257,9 @@ pub(crate) fn order(
         OperatorRequest::NodeMoved { node_id, is_drain } => {
             cluster::moved(apply, &by, node_id, is_drain)
         }
+        OperatorRequest::NodeDebugged { node_id, what } => {
+            cluster::debugged(apply, &by, node_id, &what)
+        }
         OperatorRequest::DeletePolicy { policy_id } => policy::delete(apply, &by, &policy_id),
         OperatorRequest::RollBackPolicy { policy_id, version } => {
             policy::roll_back(apply, &by, policy_id, version)
@@ -284,10 +297,15 @@ pub(crate) fn order(
         OperatorRequest::ResetTotp { operator_id } => totp::reset(apply, &by, &operator_id),
         OperatorRequest::TakeBackup { label } => rebuilt::backup_taken(apply, &by, label),
         OperatorRequest::ChangeFleetSettings(after) => edge::change_settings(apply, &by, after),
+        OperatorRequest::Import { source, rows } => import::rows(apply, &by, source, rows),
+        OperatorRequest::IssueSecret {
+            agent_id,
+            sealed_secret,
+        } => agent::issue_secret(apply, &by, &agent_id, sealed_secret),
     }
 }
 
-fn create(
+pub(crate) fn create(
     apply: &mut Apply<'_>,
     by: &Principal,
     operator: Operator,

@@ -64,6 +64,8 @@ pub enum Outcome {
     FloorReleased(bool),
     /// Id of the registered key.
     IdentityKey(String),
+    /// Id of the encryption key that was published or revoked; none where there was none.
+    EncryptionKey(Option<String>),
     /// The secret was replaced.
     Rotated {
         /// Number of the new credential.
@@ -115,6 +117,31 @@ pub enum Outcome {
         /// Where it stands.
         state: TaskState,
     },
+    /// An attachment was made.
+    AttachmentCreated {
+        /// When.
+        created_ms: TimeMs,
+        /// When it goes unless a message binds it.
+        expires_ms: TimeMs,
+    },
+    /// Rows of another relay were considered one by one, in the order given.
+    RowsImported(Vec<RowOutcome>),
+    /// An agent has a new secret.
+    SecretIssued {
+        /// Number of the credential.
+        credential: u32,
+    },
+}
+
+/// What came of a row of another relay.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum RowOutcome {
+    /// It is here now.
+    Imported,
+    /// It was here already, and nothing of it was changed.
+    Exists,
+    /// It cannot be taken over.
+    Refused(String),
 }
 
 /// What came of a send that an edge node forwarded.
@@ -277,6 +304,20 @@ pub enum Refusal {
         /// How much it may hold.
         limit: u64,
     },
+    /// The attachment is larger than allowed.
+    AttachmentTooLarge {
+        /// How large it may be.
+        limit_bytes: u64,
+    },
+    /// The attachments of the fleet take as much room as they may.
+    AttachmentQuota {
+        /// How much that is.
+        limit_bytes: u64,
+    },
+    /// It took too long from storing the bytes to this.
+    AttachmentLate,
+    /// An attachment that a message binds does not exist for its sender.
+    UnknownAttachment,
 }
 
 /// What an A2A task holds only so much of.
@@ -329,6 +370,7 @@ impl Refusal {
             ),
             Refusal::PolicyDenied(name) => ("policy_denied", format!("blocked by policy {name:?}")),
             Refusal::KeyRevoked => plain("key_revoked", "the key was revoked, for good"),
+            Refusal::UnknownAttachment => plain("unknown_attachment", "unknown attachment"),
             Refusal::ExtensionBlocked { extension, reason } => (
                 "blocked_by_extension",
                 format!("blocked by extension {extension}: {reason}"),

@@ -13,15 +13,16 @@ use ekho_storage::tables::message::{self, Message, MessageState, Recipient};
 use ekho_storage::tables::rate::{self, RateWindow};
 use ekho_storage::tables::room::{self, Room};
 use ekho_storage::tables::sequence::{self, Sequence};
-use ekho_storage::tables::signing_key;
 use ekho_storage::tables::{AgentNo, FleetNo, a2a_client, conversation};
 
 use super::access::Principal;
 use super::agent::auto_quarantine;
 use super::apply::{Apply, payload};
+use super::attachment;
 use super::command::{NewMessage, Schedule};
 use super::delivery::{close_approval, make};
 use super::hook;
+use super::keys;
 use super::outcome::{HeldStatus, Outcome, RateState, Refusal, Sent};
 use super::policy::{self, Permitted};
 use super::task;
@@ -29,16 +30,19 @@ use super::task;
 /// Ids of rooms begin like this; a conversation under such an id belongs to the room.
 pub const ROOM_PREFIX: &str = "room_";
 
-/// Considers each message on its own.
+/// Considers each message on its own. `attachments` has what each of them binds, where it is
+/// anything.
 pub(crate) fn send(
     apply: &mut Apply<'_>,
     sender: Agent,
     messages: Vec<NewMessage>,
+    attachments: &[Vec<u128>],
 ) -> Result<Outcome, StorageError> {
     let mut sender = sender;
     let mut results = Vec::with_capacity(messages.len());
-    for new in messages {
-        results.push(send_one(apply, &mut sender, new)?);
+    for (place, new) in messages.into_iter().enumerate() {
+        let binds = attachments.get(place).map_or(&[][..], Vec::as_slice);
+        results.push(send_one(apply, &mut sender, new, binds)?);
     }
     let rate = rate_state(apply, &sender)?;
     Ok(Outcome::Sent { results, rate })
@@ -48,6 +52,7 @@ pub(crate) fn send_one(
     apply: &mut Apply<'_>,
     sender: &mut Agent,
     new: NewMessage,
+    binds: &[u128],
 ) -> Result<Result<Sent, Refusal>, StorageError> {
     let now = apply.now();
     if let Some(held) = HeldStatus::of(apply.status(sender)?)
@@ -65,19 +70,20 @@ pub(crate) fn send_one(
             retry_after_ms: rate.reset_ms.saturating_sub(now),
         }));
     }
-    if let Some(envelope) = &new.envelope
-        && signing_key::is_revoked(apply.txn, sender.fleet, &envelope.key_id)?
-    {
+    if by_revoked_key(apply, sender.fleet, &new)? {
         return Ok(Err(Refusal::KeyRevoked));
     }
     let recipients = match recipients(apply, Author::Agent(sender), &new)? {
         Ok(recipients) => recipients,
         Err(refusal) => return Ok(Err(refusal)),
     };
+    if let Some(refusal) = attachment::refused(apply, sender.fleet, Some(sender.no), binds)? {
+        return Ok(Err(refusal));
+    }
     if is_broken(Break::SkipPolicyInApply) {
         use_up(apply, sender, &rate);
         let permitted = Permitted::all(recipients);
-        return accept(apply, Author::Agent(sender), new, permitted).map(Ok);
+        return accept(apply, Author::Agent(sender), new, binds, permitted).map(Ok);
     }
     let permitted = match policy::permitted(apply, sender, &new, recipients)? {
         Ok(permitted) => permitted,
@@ -92,7 +98,7 @@ pub(crate) fn send_one(
         return Ok(Err(refusal));
     }
     use_up(apply, sender, &rate);
-    let accepted = accept(apply, Author::Agent(sender), new, permitted)?;
+    let accepted = accept(apply, Author::Agent(sender), new, binds, permitted)?;
     if is_broken(Break::RefuseAccepted) && accepted.message.is_multiple_of(8) {
         return Ok(Err(Refusal::Held(HeldStatus::Paused)));
     }
@@ -131,7 +137,7 @@ pub(crate) fn deliver_answer(
     client: AgentNo,
 ) -> Result<(), StorageError> {
     let permitted = Permitted::all(vec![client]);
-    accept(apply, Author::Agent(sender), new, permitted).map(|_| ())
+    accept(apply, Author::Agent(sender), new, &[], permitted).map(|_| ())
 }
 
 /// Counts one message in the sender's window.
@@ -191,17 +197,37 @@ impl Author<'_> {
     }
 }
 
+/// Whether a message is signed end to end with a key that was revoked.
+fn by_revoked_key(
+    apply: &Apply<'_>,
+    fleet: FleetNo,
+    new: &NewMessage,
+) -> Result<bool, StorageError> {
+    match &new.envelope {
+        Some(envelope) => keys::is_revoked(apply.txn, fleet, &envelope.key_id),
+        None => Ok(false),
+    }
+}
+
 /// Sends a message for an operator, whom neither policies nor rates keep from it.
 pub(crate) fn send_for_operator(
     apply: &mut Apply<'_>,
     by: &Principal,
     new: NewMessage,
+    binds: &[u128],
 ) -> Result<Outcome, StorageError> {
     let author = Author::Operator(by);
     let result = match repeated(apply, author, &new)? {
         Some(result) => result,
+        None if by_revoked_key(apply, by.fleet, &new)? => Err(Refusal::KeyRevoked),
         None => match recipients(apply, author, &new)? {
-            Ok(recipients) => Ok(accept(apply, author, new, Permitted::all(recipients))?),
+            Ok(recipients) => match attachment::refused(apply, by.fleet, None, binds)? {
+                Some(refusal) => Err(refusal),
+                None => {
+                    let permitted = Permitted::all(recipients);
+                    Ok(accept(apply, author, new, binds, permitted)?)
+                }
+            },
             Err(refusal) => Err(refusal),
         },
     };
@@ -239,10 +265,11 @@ pub(crate) fn repeated(
 }
 
 /// Writes an accepted message and what follows from it.
-fn accept(
+pub(crate) fn accept(
     apply: &mut Apply<'_>,
     author: Author<'_>,
     mut new: NewMessage,
+    binds: &[u128],
     permitted: Permitted,
 ) -> Result<Sent, StorageError> {
     if is_broken(Break::Rename) && new.body.len() > 1_000 {
@@ -316,6 +343,7 @@ fn accept(
         }
     }
     message::put_body(apply.txn, fleet, stored.uuid, &new.body);
+    attachment::bind(apply, fleet, stored.uuid, binds)?;
     apply.count(fleet, Counter::MessageAccepted, 1)?;
     apply.count(fleet, Counter::MessageOpen, 1)?;
     apply.record(

@@ -38,7 +38,7 @@ pub const UPDATES_MAX: u64 = 50_000;
 /// Texts of one task.
 pub const SIZE_MAX_BYTES: u64 = 64 << 20;
 /// A task whose status does not change for so long has failed.
-const IDLE_MAX_MS: u64 = 30 * 24 * 3600 * 1000;
+pub(crate) const IDLE_MAX_MS: u64 = 30 * 24 * 3600 * 1000;
 /// Rows that are removed in one step.
 const REMOVED_AT_ONCE: usize = 500;
 
@@ -142,7 +142,7 @@ fn send(apply: &mut Apply<'_>, client: Agent, new: SendTask) -> Result<Outcome, 
         },
     };
     let context_id = new.message.conversation_id.clone();
-    let sent = match send::send_one(apply, &mut client, new.message)? {
+    let sent = match send::send_one(apply, &mut client, new.message, &[])? {
         Ok(sent) => sent,
         Err(refusal) => return Ok(Outcome::Refused(refusal)),
     };
@@ -321,7 +321,7 @@ fn tell(
     }
 }
 
-fn record(
+pub(crate) fn record(
     apply: &mut Apply<'_>,
     fleet: FleetNo,
     kind: EventKind,
@@ -374,7 +374,9 @@ fn cancel(apply: &mut Apply<'_>, by: &Agent, uuid: u128) -> Result<Outcome, Stor
             slot.cancel(apply, actor)?;
         }
         let reason = format!("task_{uuid:032x}");
-        let control = Control::new("a2a.task_canceled", &reason, None);
+        // As long as the agent may still hold the message.
+        let until_ms = apply.now() + apply.settings.message_retention_ms;
+        let control = Control::new("a2a.task_canceled", &reason, Some(until_ms));
         put_control(apply, fleet, task.agent, control)?;
     }
     Ok(Outcome::TaskChanged { number, state })
@@ -535,7 +537,24 @@ fn add_chunk(
 
 /// What became of a message moves the task that it belongs to.
 pub(crate) fn delivery_ended(apply: &mut Apply<'_>, slot: &Slot) -> Result<(), StorageError> {
-    let (fleet, uuid) = (slot.fleet, slot.delivery.message);
+    let why = slot.delivery.last_failure_reason.as_deref();
+    message_ended(
+        apply,
+        slot.fleet,
+        slot.delivery.message,
+        slot.delivery.state,
+        why,
+    )
+}
+
+/// The same, of a message that need not be here.
+pub(crate) fn message_ended(
+    apply: &mut Apply<'_>,
+    fleet: FleetNo,
+    uuid: u128,
+    became: DeliveryState,
+    why: Option<&str>,
+) -> Result<(), StorageError> {
     let Some(task) = task::of_message(apply.txn, fleet, uuid)? else {
         return Ok(());
     };
@@ -546,8 +565,7 @@ pub(crate) fn delivery_ended(apply: &mut Apply<'_>, slot: &Slot) -> Result<(), S
     if task.state.is_terminal() || task.message != uuid {
         return Ok(());
     }
-    let why = slot.delivery.last_failure_reason.as_deref();
-    let (state, reason) = match slot.delivery.state {
+    let (state, reason) = match became {
         DeliveryState::Acked if task.state == TaskState::Submitted => (TaskState::Working, None),
         DeliveryState::Expired => (
             TaskState::Failed,

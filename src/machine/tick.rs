@@ -14,6 +14,7 @@ use ekho_storage::tables::{
 use super::action;
 use super::agent;
 use super::apply::Apply;
+use super::attachment;
 use super::audit;
 use super::delivery::Slot;
 use super::edge::longest_wait_ms;
@@ -131,6 +132,9 @@ fn handle(apply: &mut Apply<'_>, due_ms: u64, entry: &Due) -> Result<(), Storage
             Ok(())
         }
         Due::Task { fleet, task } => task::due(apply, due_ms, *fleet, *task),
+        Due::Attachment { fleet, attachment } => {
+            attachment::expired(apply, due_ms, *fleet, *attachment)
+        }
         Due::Notice {
             fleet,
             agent,
@@ -190,6 +194,7 @@ fn remove_message(
             return Ok(());
         }
     }
+    attachment::unbind(apply, fleet, uuid)?;
     message::delete(apply.txn, fleet, uuid);
     conversation::delete_message(apply.txn, fleet, conversation, stored.seq);
     Ok(())

@@ -81,6 +81,8 @@ impl super::Metrics {
             .breaker_open
             .with_label_values(&[hook, event])
             .set(i64::from(is_open));
+        // A count has to be there before it can be seen to grow.
+        self.hooks.given_up.with_label_values(&[hook]);
     }
 
     /// A hook or extension was not told of an event.

@@ -4,25 +4,31 @@
 //! sizes are recorded as they happen. Nothing here reads the state, and nothing on a hot path
 //! takes a lock: each histogram is looked up once and then kept.
 
+mod cluster;
 mod hooks;
 mod http;
 mod process;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use ekho_raft::Observer;
 use parking_lot::Mutex;
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Error, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
+use self::cluster::ClusterMetrics;
+pub use self::cluster::{ClusterGauges, MemberGauges, RuntimeGauges, WorkerGauges};
 use self::hooks::HookMetrics;
 use self::http::HttpMetrics;
+pub use self::process::Memory;
 
 const COMMIT_SECONDS: [f64; 14] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
@@ -62,6 +68,14 @@ pub struct StateCounts {
     pub rate_violations_24h: u64,
     /// Agents heard of lately.
     pub heartbeats_recent: u64,
+    /// Attachments stored.
+    pub attachments: u64,
+    /// Bytes of their contents, each counted once in a fleet.
+    pub attachment_bytes: u64,
+    /// Approvals that wait for a decision.
+    pub approvals_pending: u64,
+    /// When the last backup was begun, in milliseconds; none where none is known.
+    pub last_backup_ms: Option<u64>,
 }
 
 /// What only this node knows of itself.
@@ -85,6 +99,22 @@ pub struct NodeGauges {
     pub outbox_entries: u64,
     /// How long the oldest of them has waited.
     pub outbox_oldest_seconds: u64,
+    /// Files of attachments that are not here and should be.
+    pub files_missing: u64,
+    /// Files of attachments that are here.
+    pub files_stored: u64,
+    /// Their bytes.
+    pub files_stored_bytes: u64,
+    /// Whether it can take requests.
+    pub is_ready: bool,
+    /// Bytes that can still be written to the disk of the data directory.
+    pub disk_free_bytes: Option<u64>,
+    /// Bytes that this disk has.
+    pub disk_size_bytes: Option<u64>,
+    /// The cluster, as this node knows it.
+    pub cluster: ClusterGauges,
+    /// What runs its tasks.
+    pub runtime: RuntimeGauges,
 }
 
 /// Why a connection was closed before its time, as label `reason`.
@@ -130,8 +160,15 @@ pub struct Metrics {
     delivery_lag_seconds: Histogram,
     a2a_waiting: IntGauge,
     a2a_pushes: IntCounterVec,
+    attachment_fetches: IntCounterVec,
     connections: IntGauge,
     connections_cut: IntCounterVec,
+    errors: IntCounterVec,
+    /// Of it, those that are expected: found without a lock.
+    expected_errors: OnceLock<BTreeMap<&'static str, IntCounter>>,
+    otlp_exports: IntCounterVec,
+    /// There from when TLS is served on.
+    certificate_expires: OnceLock<IntGauge>,
 }
 
 /// Gauges that are set at a scrape.
@@ -155,8 +192,17 @@ struct Scraped {
     waiting: IntGauge,
     outbox_entries: IntGauge,
     outbox_oldest_seconds: IntGauge,
+    attachments: IntGauge,
+    attachment_bytes: IntGauge,
+    files_missing: IntGauge,
+    files_stored: IntGauge,
+    files_stored_bytes: IntGauge,
+    approvals_pending: IntGauge,
+    last_backup: IntGaugeVec,
+    cluster: ClusterMetrics,
     resident_bytes: IntGauge,
     open_files: IntGauge,
+    open_files_max: IntGauge,
     cpu_seconds: Gauge,
 }
 
@@ -236,13 +282,57 @@ impl Metrics {
                 "ekho_edge_outbox_oldest_seconds",
                 "How long the oldest send in the outbox has waited",
             )?,
+            attachments: make.gauge("ekho_attachments_total", "Attachments stored")?,
+            attachment_bytes: make.gauge(
+                "ekho_attachment_bytes",
+                "Bytes of attachments, the same content once in a fleet",
+            )?,
+            files_missing: make.gauge(
+                "ekho_attachment_files_missing",
+                "Files of attachments that this node should have and does not",
+            )?,
+            files_stored: make.gauge(
+                "ekho_attachment_files_stored",
+                "Files of attachments on this node, as last counted",
+            )?,
+            files_stored_bytes: make.gauge(
+                "ekho_attachment_files_stored_bytes",
+                "Bytes of the files of attachments on this node, as last counted",
+            )?,
+            approvals_pending: make.gauge(
+                "ekho_approvals_pending",
+                "Approvals that wait for a decision",
+            )?,
+            last_backup: make.gauges(
+                "ekho_last_backup_timestamp_seconds",
+                "When the last backup was begun; absent where none is known",
+                &[],
+            )?,
+            cluster: ClusterMetrics::new(&make)?,
             resident_bytes: make.gauge("process_resident_memory_bytes", "Resident memory")?,
             open_files: make.gauge("process_open_fds", "Open file descriptors")?,
+            open_files_max: make.gauge("process_max_fds", "File descriptors that may be open")?,
             cpu_seconds: make.add(Gauge::new(
                 "process_cpu_seconds_total",
                 "User and system time spent",
             )?)?,
         };
+        let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        make.gauge(
+            "process_start_time_seconds",
+            "When the process began to measure",
+        )?
+        .set(gauge(began.unwrap_or_default().as_secs()));
+        let errors = Opts::new(
+            "ekho_errors_total",
+            "Requests answered with an error, by its code",
+        );
+        let errors = make.add(IntCounterVec::new(errors, &["code"])?)?;
+        let exports = Opts::new(
+            "ekho_otlp_exports_total",
+            "Requests to the collector of traces and metrics, by what came of them",
+        );
+        let otlp_exports = make.add(IntCounterVec::new(exports, &["signal", "result"])?)?;
         let cut = Opts::new(
             "ekho_http_connections_cut_total",
             "Connections closed before their time, by reason",
@@ -258,6 +348,14 @@ impl Metrics {
         let a2a_pushes = make.add(IntCounterVec::new(pushes, &["result"])?)?;
         for is_heard in [true, false] {
             a2a_pushes.with_label_values(&[push_result(is_heard)]);
+        }
+        let fetches = Opts::new(
+            "ekho_attachment_fetches_total",
+            "Files of attachments asked of other nodes, by result",
+        );
+        let attachment_fetches = make.add(IntCounterVec::new(fetches, &["result"])?)?;
+        for is_fetched in [true, false] {
+            attachment_fetches.with_label_values(&[fetch_result(is_fetched)]);
         }
         Ok(Metrics {
             scraped: Mutex::new(scraped),
@@ -294,21 +392,41 @@ impl Metrics {
                 "Blocking A2A requests that wait for their task",
             )?,
             a2a_pushes,
+            attachment_fetches,
             connections: make.gauge("ekho_http_connections", "Open connections")?,
             connections_cut,
+            errors,
+            expected_errors: OnceLock::new(),
+            otlp_exports,
+            certificate_expires: OnceLock::new(),
             registry,
         })
     }
 
     /// The page for Prometheus: these counts, and everything recorded so far.
     pub fn render(&self, counts: &StateCounts, node: &NodeGauges) -> String {
-        let scraped = self.scraped.lock();
-        scraped.set(counts, node);
         let mut page = String::with_capacity(32 << 10);
-        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut page) {
+        let gathered = self.gather(counts, node);
+        if let Err(error) = TextEncoder::new().encode_utf8(&gathered, &mut page) {
             tracing::error!(%error, "metrics cannot be written");
         }
         page
+    }
+
+    /// The same, to be written otherwise.
+    pub fn gather(&self, counts: &StateCounts, node: &NodeGauges) -> Vec<MetricFamily> {
+        let scraped = self.scraped.lock();
+        scraped.set(counts, node);
+        self.registry.gather()
+    }
+
+    /// Spans (`traces`) or `metrics` were sent to a collector; whether it took them.
+    pub fn otlp_export(&self, signal: &'static str, is_taken: bool) {
+        let result = match is_taken {
+            true => "taken",
+            false => "failed",
+        };
+        self.otlp_exports.with_label_values(&[signal, result]).inc();
     }
 
     /// A request was answered. `route` is the template of its path, never the path itself.
@@ -325,6 +443,13 @@ impl Metrics {
     pub fn a2a_push(&self, is_heard: bool) {
         self.a2a_pushes
             .with_label_values(&[push_result(is_heard)])
+            .inc();
+    }
+
+    /// Other nodes were asked for a file; whether it is here now.
+    pub fn attachment_fetch(&self, is_fetched: bool) {
+        self.attachment_fetches
+            .with_label_values(&[fetch_result(is_fetched)])
             .inc();
     }
 
@@ -349,6 +474,42 @@ impl Metrics {
         self.connections_cut
             .with_label_values(&[reason.label()])
             .inc();
+    }
+
+    /// Shows these codes of errors from the beginning: a rate needs a series to have begun.
+    pub fn expect_errors(&self, codes: impl Iterator<Item = &'static str>) {
+        let expected = codes.map(|code| (code, self.errors.with_label_values(&[code])));
+        // A second router expects the same.
+        self.expected_errors.get_or_init(|| expected.collect());
+    }
+
+    /// A request was answered with an error.
+    pub fn error_answered(&self, code: &'static str) {
+        let expected = self.expected_errors.get();
+        match expected.and_then(|expected| expected.get(code)) {
+            Some(counter) => counter.inc(),
+            None => self.errors.with_label_values(&[code]).inc(),
+        }
+    }
+
+    /// A certificate is served that is valid until then.
+    pub fn certificate_served(&self, expires_seconds: i64) {
+        let made = match self.certificate_expires.get() {
+            Some(made) => made,
+            None => {
+                let (name, help) = (
+                    "ekho_tls_certificate_expires_timestamp_seconds",
+                    "Until when the certificate that is served is valid",
+                );
+                match Make(&self.registry).gauge(name, help) {
+                    Ok(made) => self.certificate_expires.get_or_init(|| made),
+                    Err(error) => {
+                        return tracing::error!(%error, "the end of the certificate is not shown");
+                    }
+                }
+            }
+        };
+        made.set(expires_seconds);
     }
 
     /// Hears what the raft node measures.
@@ -408,14 +569,38 @@ impl Scraped {
             (&self.task_streams, node.task_streams),
             (&self.outbox_entries, node.outbox_entries),
             (&self.outbox_oldest_seconds, node.outbox_oldest_seconds),
+            (&self.attachments, counts.attachments),
+            (&self.attachment_bytes, counts.attachment_bytes),
+            (&self.files_missing, node.files_missing),
+            (&self.files_stored, node.files_stored),
+            (&self.files_stored_bytes, node.files_stored_bytes),
         ] {
             metric.set(gauge(value));
+        }
+        self.approvals_pending.set(gauge(counts.approvals_pending));
+        self.last_backup.reset();
+        if let Some(last_ms) = counts.last_backup_ms {
+            let none: [&str; 0] = [];
+            self.last_backup
+                .with_label_values(&none)
+                .set(gauge(last_ms / 1000));
+        }
+        self.cluster.set(node);
+        if let Some(max) = process::open_files_max() {
+            self.open_files_max.set(gauge(max));
         }
         if let Some(process) = process::sample() {
             self.resident_bytes.set(gauge(process.resident_bytes));
             self.open_files.set(gauge(process.open_files));
             self.cpu_seconds.set(process.cpu_seconds);
         }
+    }
+}
+
+fn fetch_result(is_fetched: bool) -> &'static str {
+    match is_fetched {
+        true => "fetched",
+        false => "failed",
     }
 }
 

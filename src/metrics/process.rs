@@ -2,8 +2,9 @@
 
 use std::fs;
 
-/// Clock ticks a second in `/proc`; fixed for programs on every Linux architecture Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
+use rustix::process::{Resource, getrlimit};
+
+use crate::procfs::{Stat, bytes, number};
 
 pub(super) struct Process {
     pub resident_bytes: u64,
@@ -14,27 +15,53 @@ pub(super) struct Process {
 /// None where `/proc` is not there.
 pub(super) fn sample() -> Option<Process> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let resident_kib: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()?;
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in parentheses, which may hold anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let ticks: Vec<u64> = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse().ok())
-        .collect();
     // The directory being read is one of the files.
     let open_files = (fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1);
     Some(Process {
-        resident_bytes: resident_kib * 1024,
+        resident_bytes: bytes(&status, "VmRSS:")?,
         open_files,
-        cpu_seconds: ticks.iter().sum::<u64>() as f64 / TICKS_PER_SECOND,
+        cpu_seconds: Stat::parse(&stat)?.cpu().as_secs_f64(),
     })
+}
+
+/// How many files the process may have open; none where there is no limit.
+pub(super) fn open_files_max() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
+/// The memory of this process, as the kernel sees it, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// In use.
+    pub resident: u64,
+    /// The most that was in use at once.
+    pub resident_peak: u64,
+    /// Of that in use, what is its own and in no file.
+    pub anonymous: u64,
+    /// Of that in use, what is in files: the program, and what is mapped.
+    pub file: u64,
+    /// Moved to the disk.
+    pub swapped: u64,
+    /// Addresses taken, in use or not.
+    pub addresses: u64,
+    /// Threads, of which each has a stack.
+    pub threads: u64,
+}
+
+impl Memory {
+    /// None where `/proc` is not there.
+    pub fn sample() -> Option<Self> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let bytes = |name| bytes(&status, name);
+        Some(Memory {
+            resident: bytes("VmRSS:")?,
+            resident_peak: bytes("VmHWM:")?,
+            anonymous: bytes("RssAnon:").unwrap_or_default(),
+            file: bytes("RssFile:").unwrap_or_default(),
+            swapped: bytes("VmSwap:").unwrap_or_default(),
+            addresses: bytes("VmSize:")?,
+            threads: number(&status, "Threads:")?,
+        })
+    }
 }

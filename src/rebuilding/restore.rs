@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use ekho_raft::blobs::Blobs;
 use ekho_raft::rebuild;
 use ekho_storage::State;
 use ekho_storage::tables::TimeMs;
@@ -17,6 +18,7 @@ use super::{RebuildError, first_command, node_config, open_state};
 use crate::backup::{self, BackupError, BackupFile, Manifest, Take};
 use crate::identity::{self, Identity};
 use crate::machine::command::Source;
+use crate::relay::FILES;
 
 /// What may be in the directory: what an operator puts there, and file systems.
 const WELCOME: [&str; 4] = [
@@ -28,7 +30,7 @@ const WELCOME: [&str; 4] = [
 /// Where everything is made.
 const STAGING: &str = "restore.tmp";
 /// What is moved from there, in this order.
-const PARTS: [&str; 2] = ["log", "state"];
+const PARTS: [&str; 3] = ["log", FILES, "state"];
 /// What a restored relay needs besides its state to begin with.
 const ROOM_BYTES: u64 = 64 << 20;
 
@@ -127,9 +129,11 @@ async fn unpack(
     staging: &Path,
 ) -> Result<(), RebuildError> {
     let dir = State::first_generation(&staging.join("state"));
+    let files = staging.join(FILES);
     let unpacked = tokio::task::spawn_blocking(move || {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        let mut unpack = Unpack { dir };
+        let blobs = Blobs::open(&files)?;
+        let mut unpack = Unpack { dir, blobs };
         backup::read(source, &mut unpack)?;
         File::open(&unpack.dir)?.sync_all()?;
         Ok::<(), BackupError>(())
@@ -144,9 +148,10 @@ async fn unpack(
     })
 }
 
-/// Writes the files of the state into a directory.
+/// Writes the files of the state into a directory, and those of attachments where they belong.
 struct Unpack {
     dir: PathBuf,
+    blobs: Blobs,
 }
 
 impl Take for Unpack {
@@ -164,6 +169,13 @@ impl Take for Unpack {
         target.flush()?;
         Ok(target.sync_all()?)
     }
+
+    fn attachment(&mut self, hash: &[u8; 32], content: &mut dyn Read) -> Result<(), BackupError> {
+        let mut incoming = self.blobs.begin()?;
+        io::copy(content, &mut incoming)?;
+        incoming.finish_as(hash)?;
+        Ok(())
+    }
 }
 
 fn check_room(data_dir: &Path, manifest: &Manifest) -> Result<(), RebuildError> {
@@ -172,7 +184,10 @@ fn check_room(data_dir: &Path, manifest: &Manifest) -> Result<(), RebuildError> 
         return Ok(());
     };
     let free_bytes = about.f_bavail.saturating_mul(about.f_frsize);
-    let needed_bytes = manifest.state_bytes().saturating_add(ROOM_BYTES);
+    let needed_bytes = manifest
+        .state_bytes()
+        .saturating_add(manifest.attachments.size_bytes)
+        .saturating_add(ROOM_BYTES);
     match free_bytes < needed_bytes {
         true => Err(RebuildError::NoRoom {
             dir: data_dir.to_path_buf(),

@@ -5,6 +5,7 @@ mod gauges;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ekho_raft::blobs::Blobs;
 use ekho_raft::network::{self, Authority, Listener, Peers, TlsError};
 use ekho_raft::{Limits, NodeConfig};
 use ekho_storage::tables::cluster;
@@ -21,7 +22,7 @@ use crate::effects::followers;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
 use crate::effects::waiters::Waiters;
-use crate::effects::{edge, license, nodes, pushes, remotes, timer};
+use crate::effects::{attachments, edge, license, nodes, pushes, remotes, timer};
 use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
 use crate::identity::{Identity, IdentityError};
@@ -34,6 +35,7 @@ use crate::machine::RelayMachine;
 use crate::metrics::Metrics;
 use crate::outward::Outward;
 use crate::secrets::Secrets;
+use crate::service::attachments::Attachments;
 use crate::service::backup;
 use crate::service::edge::Edge;
 use crate::service::leader::Leader;
@@ -43,6 +45,9 @@ use crate::service::{RelayNode, Service, ServiceError};
 /// How often a node makes its certificate anew.
 const RENEW: Duration = Duration::from_secs(24 * 3600);
 
+/// Where files of attachments lie in the data directory.
+pub const FILES: &str = "attachments";
+
 /// The node that begins a cluster.
 const FIRST_NODE: u64 = 1;
 
@@ -51,6 +56,9 @@ const LIVE_STREAMS: usize = 1000;
 
 /// Long reads of counters at once: each may take a core for a second.
 const ANALYSES_AT_ONCE: usize = 2;
+
+/// Looks at what threads do at once.
+const LOOKS_AT_ONCE: usize = 4;
 
 /// Password hashes computed at once: each takes a core for tens of milliseconds.
 const HASHING_AT_ONCE: usize = 2;
@@ -135,6 +143,9 @@ pub enum OpenError {
         /// How many there are.
         members: usize,
     },
+    /// The directory of attachments' files.
+    #[error("the files of attachments cannot be used: {0}")]
+    Files(std::io::Error),
     /// The node did not come to lead.
     #[error("the node did not become ready: {0}")]
     NotReady(String),
@@ -194,6 +205,7 @@ impl Relay {
             NodeConfig::new(data_dir, identity.cluster_id, identity.node_id, now_ms);
         // Only the first node begins a cluster; those that joined wait to be added.
         node_config.bootstrap = identity.node_id == FIRST_NODE;
+        node_config.public_url = config.base_url.clone();
         node_config.release = env!("CARGO_PKG_VERSION").into();
         node_config.feature_level = config.cluster.feature_level;
         if let Some(door) = &door {
@@ -207,6 +219,8 @@ impl Relay {
             ..Limits::default()
         };
         node_config.observer = metrics.observer();
+        let blobs = Blobs::open(&data_dir.join(FILES)).map_err(OpenError::Files)?;
+        node_config.blobs = Some(blobs.clone());
         let machine = RelayMachine::new(Arc::clone(&waiters));
         let node: RelayNode = RelayNode::start(node_config, state.clone(), machine).await?;
         let service = Arc::new(Service {
@@ -236,8 +250,13 @@ impl Relay {
             task_streams: Arc::default(),
             live_streams: Arc::new(tokio::sync::Semaphore::new(LIVE_STREAMS)),
             analyses: tokio::sync::Semaphore::new(ANALYSES_AT_ONCE),
+            attachments: Attachments::new(config.attachment_uploads, config.attachments.clone()),
+            blobs,
             backups: Arc::new(tokio::sync::Semaphore::new(backup::AT_ONCE)),
             hashing: tokio::sync::Semaphore::new(HASHING_AT_ONCE),
+            looks: tokio::sync::Semaphore::new(LOOKS_AT_ONCE),
+            scrapes: Arc::new(tokio::sync::Semaphore::new(1)),
+            began: std::time::Instant::now(),
         });
         let leader = Leader(Arc::downgrade(&service));
         service.node.answer_with(Arc::new(leader));
@@ -271,6 +290,13 @@ impl Relay {
             .spawn(followers::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(pushes::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(remotes::run(Arc::clone(&relay.service)));
+        relay
+            .tasks
+            .spawn(attachments::run(Arc::clone(&relay.service)));
+        let service = Arc::clone(&relay.service);
+        relay
+            .tasks
+            .spawn_blocking(move || attachments::read_all(&service));
         relay.scrub();
         Ok(relay)
     }
@@ -311,9 +337,7 @@ impl Relay {
     async fn wait_until_ready(&self) -> Result<(), OpenError> {
         const PATIENCE: Duration = Duration::from_secs(60);
         let node = &self.service.node;
-        let members = node.status().members;
-        let is_alone = members.len() == 1 && members[0].node_id == node.status().node_id;
-        if !is_alone {
+        if !self.is_alone() {
             return Ok(());
         }
         let ready = async {
@@ -370,6 +394,13 @@ impl Relay {
     /// Whether the cluster is set up.
     pub fn is_set_up(&self) -> Result<bool, ServiceError> {
         self.service.is_set_up()
+    }
+
+    /// Whether this node is the only one of its cluster, as far as it knows: a node that begins one
+    /// learns of it a moment after it is open.
+    pub fn is_alone(&self) -> bool {
+        let status = self.service.node.status();
+        status.members.len() == 1 && status.members[0].node_id == status.node_id
     }
 
     /// Whether this node leads.

@@ -1,7 +1,8 @@
 //! One connection, from accept to close.
 //!
 //! Between hyper and the router stands as little as possible: the stream notes that bytes came,
-//! the request gets the peer's address, and the answer carries a guard that says when it is sent.
+//! the request gets the peer's address and whether it came over TLS, and the answer carries a guard
+//! that says when it is sent.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,7 +26,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-use super::watch::{Active, Arriving, Limits, Watch};
+use super::watch::{Active, Arriving, Limits, PROGRESS_BYTES, Watch};
+use crate::ingress::channel::OverTls;
 use crate::metrics::{Cut, Metrics};
 
 /// Refused clients that are still being told so. Further ones are closed without a word.
@@ -77,7 +79,7 @@ impl Context {
 
     pub async fn serve_tcp(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
         let _open = Open::new(&self.metrics);
-        self.serve(stream, peer, watcher).await;
+        self.serve(stream, peer, watcher, false).await;
     }
 
     pub async fn serve_tls(
@@ -89,7 +91,7 @@ impl Context {
     ) {
         let _open = Open::new(&self.metrics);
         match tokio::time::timeout(self.limits.header_timeout, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => self.serve(stream, peer, watcher).await,
+            Ok(Ok(stream)) => self.serve(stream, peer, watcher, true).await,
             Ok(Err(error)) => {
                 self.metrics.connection_cut(Cut::Tls);
                 tracing::debug!(%peer, %error, "no TLS connection");
@@ -101,7 +103,7 @@ impl Context {
         }
     }
 
-    async fn serve<S>(&self, stream: S, peer: SocketAddr, watcher: Watcher)
+    async fn serve<S>(&self, stream: S, peer: SocketAddr, watcher: Watcher, over_tls: bool)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -113,6 +115,7 @@ impl Context {
         let requests = Requests {
             router: self.router.clone(),
             peer,
+            over_tls,
             watch: Arc::clone(&watch),
         };
         let mut connection = pin!(watcher.watch(self.builder.serve_connection(io, requests)));
@@ -165,6 +168,7 @@ impl Drop for Open<'_> {
 struct Requests {
     router: Router,
     peer: SocketAddr,
+    over_tls: bool,
     watch: Arc<Watch>,
 }
 
@@ -177,6 +181,9 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
         let active = self.watch.request(request.version() == Version::HTTP_2);
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(ConnectInfo(self.peer));
+        if self.over_tls {
+            parts.extensions.insert(OverTls);
+        }
         let body = if body.is_end_stream() {
             // Costs no allocation, unlike a body that turns out to be empty.
             Body::empty()
@@ -184,6 +191,7 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             Body::new(RequestBody {
                 inner: body,
                 arriving: Some(self.watch.body()),
+                since_progress_bytes: 0,
             })
         };
         let future = self.router.clone().call(Request::from_parts(parts, body));
@@ -247,6 +255,8 @@ impl HttpBody for Answer {
 struct RequestBody {
     inner: Incoming,
     arriving: Option<Arriving>,
+    /// What came since it last got time anew.
+    since_progress_bytes: u64,
 }
 
 impl HttpBody for RequestBody {
@@ -263,6 +273,17 @@ impl HttpBody for RequestBody {
             Poll::Ready(_) => true,
             Poll::Pending => false,
         };
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            self.since_progress_bytes += data.len() as u64;
+            if self.since_progress_bytes >= PROGRESS_BYTES
+                && let Some(arriving) = &self.arriving
+            {
+                arriving.progress();
+                self.since_progress_bytes = 0;
+            }
+        }
         if has_ended {
             self.arriving = None;
         }

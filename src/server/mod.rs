@@ -60,7 +60,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// TLS cannot be served.
-    #[error(transparent)]
+    #[error("{0}; see EKHO_TLS_CERT_PATH and EKHO_TLS_KEY_PATH")]
     Tls(#[from] TlsError),
 }
 
@@ -138,6 +138,9 @@ impl Server {
             tls,
             limits,
         } = self;
+        if let Some(tls) = &tls {
+            metrics.certificate_served(tls.expires_seconds());
+        }
         let graceful = GracefulShutdown::new();
         let context = Arc::new(Context::new(router, Arc::clone(&metrics), limits));
         let mut connections = JoinSet::new();

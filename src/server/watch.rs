@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::metrics::Cut;
 
-/// Longest time for the body of a request to arrive, or for the next of several at once.
+/// Longest time for the body of a request to arrive, or the next of several at once, or the next
+/// [`PROGRESS_BYTES`] of a large one.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// What has to come of a body within its time, for the rest to get as much.
+pub(super) const PROGRESS_BYTES: u64 = 1 << 20;
 /// No such time.
 const NEVER: u64 = u64::MAX;
 
@@ -168,6 +171,15 @@ impl Drop for Active {
 
 /// A body that is arriving.
 pub(super) struct Arriving(Arc<Watch>);
+
+impl Arriving {
+    /// Much of it came: a large body gets the time for the rest anew.
+    pub fn progress(&self) {
+        self.0
+            .body_since_ms
+            .store(self.0.now_ms(), Ordering::Relaxed);
+    }
+}
 
 impl Drop for Arriving {
     fn drop(&mut self) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::rollup::{self, Between, Pair, Span, Totals};
-use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, agent};
+use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, agent, depth};
 use ekho_storage::{StorageError, View};
 
 use super::{Service, ServiceError};
@@ -52,6 +52,8 @@ pub struct Edge {
 pub struct Activity {
     /// By span, oldest first; quiet ones are there too.
     pub spans: Vec<(TimeMs, Totals)>,
+    /// The most deliveries that waited at once, by span of five minutes; where that is known.
+    pub queued: Vec<Option<u64>>,
     /// All together.
     pub total: Totals,
 }
@@ -72,7 +74,15 @@ impl Service {
             total.add(&totals);
             spans.push((u64::from(number) * span.ms(), totals));
         }
-        Ok(Activity { spans, total })
+        let queued = match span == depth::SPAN {
+            true => depth::between(&view, fleet, numbers.0, numbers.1)?,
+            false => Vec::new(),
+        };
+        Ok(Activity {
+            spans,
+            queued,
+            total,
+        })
     }
 
     /// Who sent to whom within a window, most first.

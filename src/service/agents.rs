@@ -1,15 +1,16 @@
 //! Agents: enrolment, heartbeats, keys.
 
 use ekho_storage::tables::agent::{self, AutoHold};
+use ekho_storage::tables::fleet;
 use zeroize::Zeroizing;
 
 use super::keys::ShownKey;
-use super::{Caller, Service, ServiceError};
+use super::{Caller, Service, ServiceError, operators};
 use crate::clock::now_ms;
 use crate::id;
 use crate::ingress::keys::key_id_of_text;
-use crate::machine::command::{AgentRequest, Command, Enroll};
-use crate::machine::outcome::Outcome;
+use crate::machine::command::{AgentRequest, Command, Enroll, OperatorRequest};
+use crate::machine::outcome::{Outcome, Refusal};
 
 /// An enrolment as an agent asks for it, checked for form.
 #[derive(Clone, Debug)]
@@ -60,9 +61,8 @@ impl Service {
         let agent_id = id::new_id("agent_");
         let secret = Zeroizing::new(id::new_secret("secret_"));
         let sealed_secret = self.sealer.seal(&agent_id, secret.as_bytes())?;
-        let fleet_id = new.fleet_id;
-        let command = Command::Enroll(Enroll {
-            fleet_id: fleet_id.clone(),
+        let mut enroll = Enroll {
+            fleet_id: new.fleet_id,
             token_hash: self.tokens.hash(&new.token),
             agent_id: agent_id.clone(),
             display_name: new.display_name,
@@ -73,8 +73,15 @@ impl Service {
                 .identity_public_key
                 .map(|key| (key_id_of_text(&key), key)),
             sealed_secret,
-        });
-        match self.propose(&command).await? {
+        };
+        let mut answer = self.propose(&Command::Enroll(enroll.clone())).await;
+        if matches!(answer, Err(ServiceError::Refused(Refusal::InvalidToken)))
+            && let Some(found) = self.imported_token(&enroll.fleet_id, &new.token).await?
+        {
+            (enroll.fleet_id, enroll.token_hash) = found;
+            answer = self.propose(&Command::Enroll(enroll.clone())).await;
+        }
+        match answer? {
             Outcome::Enrolled {
                 heartbeat_interval_ms,
                 poll_interval_ms,
@@ -83,7 +90,10 @@ impl Service {
                 secret,
                 heartbeat_interval_ms,
                 poll_interval_ms,
-                operator_keys: self.trusted_keys(&fleet_id)?,
+                operator_keys: match fleet::by_id(&self.view(), &enroll.fleet_id)? {
+                    Some(fleet) => self.trusted_keys(&self.view(), fleet.no)?,
+                    None => Vec::new(),
+                },
             }),
             outcome => Err(ServiceError::unexpected(&outcome)),
         }
@@ -130,6 +140,24 @@ impl Service {
                 credential,
                 previous_valid_until_ms,
             }),
+            outcome => Err(ServiceError::unexpected(&outcome)),
+        }
+    }
+
+    /// Gives an agent a new secret in the place of all others; its number goes with it.
+    pub async fn issue_secret(
+        &self,
+        by: &operators::Caller,
+        agent_id: String,
+    ) -> Result<(Zeroizing<String>, u32), ServiceError> {
+        let secret = Zeroizing::new(id::new_secret("secret_"));
+        let sealed_secret = self.sealer.seal(&agent_id, secret.as_bytes())?;
+        let request = OperatorRequest::IssueSecret {
+            agent_id,
+            sealed_secret,
+        };
+        match self.order(by, request).await? {
+            Outcome::SecretIssued { credential } => Ok((secret, credential)),
             outcome => Err(ServiceError::unexpected(&outcome)),
         }
     }

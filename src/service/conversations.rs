@@ -1,13 +1,18 @@
 //! Rooms, floors and notices.
 
-use ekho_storage::tables::message::Message;
+use ekho_storage::View;
+use ekho_storage::tables::conversation as index;
+use ekho_storage::tables::delivery;
+use ekho_storage::tables::message::{self, Message};
+use ekho_storage::tables::{AgentNo, FleetNo};
 
 use super::inbox::conversation_tail;
+use super::page::{Page, fill};
 use super::{Caller, Service, ServiceError};
 use crate::id;
 use crate::machine::ROOM_PREFIX;
 use crate::machine::command::AgentRequest;
-use crate::machine::outcome::Outcome;
+use crate::machine::outcome::{Outcome, Refusal};
 
 /// Messages shown with a floor.
 const TAIL_MESSAGES: usize = 20;
@@ -82,6 +87,40 @@ impl Service {
         }
     }
 
+    /// What the caller sent or was handed out in a conversation before a place, newest first.
+    pub async fn said(
+        &self,
+        caller: &Caller,
+        conversation_id: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Page<(Message, Vec<u8>), u64>, ServiceError> {
+        let view = self.read(caller).await?;
+        let (fleet, no) = (caller.agent.fleet, caller.agent.no);
+        let read = |before: &u64, wants| {
+            Ok(index::messages_rev(
+                &view,
+                fleet,
+                conversation_id,
+                *before,
+                wants,
+            )?)
+        };
+        let page = fill(before.unwrap_or(u64::MAX), limit, read, |_, uuid| {
+            let Some(message) = message::get(&view, fleet, uuid)? else {
+                return Ok(None);
+            };
+            // Who knows the id of a conversation may speak in it, and does not read it for that.
+            let is_theirs = message.sender == no || was_handed_out(&view, fleet, &message, no)?;
+            let body = message::body(&view, fleet, uuid)?;
+            Ok(body.filter(|_| is_theirs).map(|body| (message, body)))
+        })?;
+        match page.rows.is_empty() && page.next.is_none() && before.is_none() {
+            true => Err(Refusal::NotFound.into()),
+            false => Ok(page),
+        }
+    }
+
     /// Takes a floor.
     pub async fn acquire_floor(
         &self,
@@ -126,4 +165,22 @@ impl Service {
             outcome => Err(ServiceError::unexpected(&outcome)),
         }
     }
+}
+
+/// Whether an agent got a message: what waits, for its time or an operator, it does not know of.
+fn was_handed_out(
+    view: &View,
+    fleet: FleetNo,
+    message: &Message,
+    agent: AgentNo,
+) -> Result<bool, ServiceError> {
+    let place = match message.single {
+        Some((recipient, seq)) => (recipient == agent).then_some(seq),
+        None => delivery::fan_out(view, fleet, message.uuid, agent)?,
+    };
+    let Some(seq) = place else {
+        return Ok(false);
+    };
+    let found = delivery::get(view, fleet, agent, seq)?;
+    Ok(found.is_some_and(|delivery| delivery.attempts > 0))
 }

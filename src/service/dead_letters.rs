@@ -1,11 +1,13 @@
 //! Dead letters as operators see them.
 
-use ekho_storage::View;
+use std::collections::HashMap;
+
 use ekho_storage::tables::agent::{self, Agent};
 use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::dead_letter::{self, DeadLetter};
 use ekho_storage::tables::message::{self, Message};
-use ekho_storage::tables::{AgentNo, FleetNo};
+use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
+use ekho_storage::{StorageError, View};
 
 use super::operators::Caller;
 use super::page::{Page, fill};
@@ -15,6 +17,11 @@ use crate::machine::outcome::{Outcome, Refusal};
 
 /// Dead letters dealt with in one command.
 const STEP: usize = 100;
+/// Dead letters looked at for their reasons, and how many of them at once.
+const LOOKED_AT_MAX: usize = 10_000;
+const ROWS: usize = 500;
+/// Reasons told.
+const REASONS_MAX: usize = 100;
 
 /// A dead letter with what it is about.
 pub struct Shown {
@@ -27,6 +34,29 @@ pub struct Shown {
     /// Public id of the recipient.
     pub recipient_id: String,
 }
+
+/// Dead letters by why they were given up.
+pub struct Reasons {
+    /// The most frequent first.
+    pub reasons: Vec<Reason>,
+    /// Dead letters looked at, the newest ones.
+    pub looked_at: usize,
+    /// Whether those were all.
+    pub complete: bool,
+}
+
+/// Why dead letters were given up.
+pub struct Reason {
+    /// In words.
+    pub text: String,
+    /// How many of them.
+    pub count: u64,
+    /// When the newest of them was.
+    pub newest_ms: TimeMs,
+}
+
+/// How many dead letters there are by reason, and when the newest of them was.
+type Counted = HashMap<String, (u64, TimeMs)>;
 
 /// What is to happen to dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +97,26 @@ impl Service {
         })?;
         let total = counter::get(&view, fleet, Counter::DeadLetters)?;
         Ok((page, total))
+    }
+
+    /// Why the newest dead letters were given up.
+    pub async fn dead_letter_reasons(&self, fleet: FleetNo) -> Result<Reasons, ServiceError> {
+        let view = self.operator_view().await?;
+        let counted = self.in_background(move || count_reasons(&view, fleet));
+        let (counted, looked_at, complete) = counted.await?;
+        let reason = |(text, (count, newest_ms))| Reason {
+            text,
+            count,
+            newest_ms,
+        };
+        let mut reasons: Vec<Reason> = counted.into_iter().map(reason).collect();
+        reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.text.cmp(&b.text)));
+        reasons.truncate(REASONS_MAX);
+        Ok(Reasons {
+            reasons,
+            looked_at,
+            complete,
+        })
     }
 
     /// One dead letter with its message's body.
@@ -149,4 +199,26 @@ impl Service {
             }
         }
     }
+}
+
+/// Counts why the newest dead letters were given up; how many were looked at, and whether those
+/// were all.
+fn count_reasons(view: &View, fleet: FleetNo) -> Result<(Counted, usize, bool), StorageError> {
+    let mut counted = Counted::new();
+    let (mut from, mut looked_at) = (None, 0);
+    let complete = loop {
+        let rows = dead_letter::list(view, fleet, true, from, ROWS)?;
+        let is_end = rows.len() < ROWS;
+        looked_at += rows.len();
+        from = rows.last().map(|(number, _)| *number);
+        for (_, letter) in rows {
+            let (count, newest_ms) = counted.entry(letter.failure_reason).or_default();
+            *count += 1;
+            *newest_ms = (*newest_ms).max(letter.at_ms);
+        }
+        if is_end || looked_at >= LOOKED_AT_MAX {
+            break is_end;
+        }
+    };
+    Ok((counted, looked_at, complete))
 }

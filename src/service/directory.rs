@@ -51,10 +51,20 @@ impl Service {
     /// Looks for agents.
     pub async fn find_agents(&self, fleet: FleetNo, wanted: Wanted) -> Result<Found, ServiceError> {
         let view = self.operator_view().await?;
+        self.look_for_agents(&view, fleet, &wanted)
+    }
+
+    /// The same, in a state that is known already.
+    pub fn look_for_agents(
+        &self,
+        view: &View,
+        fleet: FleetNo,
+        wanted: &Wanted,
+    ) -> Result<Found, ServiceError> {
         let looks = wanted.search.is_some() || wanted.from_ms.is_some() || wanted.to_ms.is_some();
         match looks {
-            true => self.search_agents(&view, fleet, &wanted),
-            false => self.list_agents(&view, fleet, &wanted),
+            true => self.search_agents(view, fleet, wanted),
+            false => self.list_agents(view, fleet, wanted),
         }
     }
 

@@ -191,15 +191,23 @@ impl Service {
         self.order(by, request).await.map(|_| ())
     }
 
-    /// Sends one message; at an edge node that is cut off, into its outbox.
+    /// Sends one message; at an edge node that is cut off, into its outbox. What binds attachments
+    /// is never stored there: whether they exist, the leader knows.
     pub async fn send_one(
         &self,
         caller: Caller,
         message: NewMessage,
+        binds: Vec<u128>,
     ) -> Result<Sending, ServiceError> {
         let Some(outbox) = self.edge.outbox() else {
-            return self.send_decided(caller, message).await;
+            return self.send_decided(caller, message, binds).await;
         };
+        if !binds.is_empty() {
+            if outbox.waits(caller.agent.fleet, caller.agent.no) {
+                return Err(BEHIND);
+            }
+            return self.send_decided(caller, message, binds).await;
+        }
         if outbox.waits(caller.agent.fleet, caller.agent.no) {
             // It must not overtake what its sender sent before.
             let stored = self.store(outbox, &caller, &message).await?;
@@ -210,7 +218,10 @@ impl Service {
         {
             return Ok(stored);
         }
-        match self.send_decided(caller.clone(), message.clone()).await {
+        match self
+            .send_decided(caller.clone(), message.clone(), binds)
+            .await
+        {
             Err(no_leader @ ServiceError::NoLeader { .. }) => {
                 let stored = self.store(outbox, &caller, &message).await?;
                 stored.ok_or(no_leader)
@@ -224,20 +235,22 @@ impl Service {
         &self,
         caller: Caller,
         messages: Vec<NewMessage>,
+        binds: Vec<Vec<u128>>,
     ) -> Result<(Vec<Result<Sent, Refusal>>, RateState), ServiceError> {
         let outbox = self.edge.outbox();
         if outbox.is_some_and(|outbox| outbox.waits(caller.agent.fleet, caller.agent.no)) {
             return Err(BEHIND);
         }
-        self.send(caller, messages).await
+        self.send(caller, messages, binds).await
     }
 
     async fn send_decided(
         &self,
         caller: Caller,
         message: NewMessage,
+        binds: Vec<u128>,
     ) -> Result<Sending, ServiceError> {
-        let (results, rate) = self.send(caller, vec![message]).await?;
+        let (results, rate) = self.send(caller, vec![message], vec![binds]).await?;
         match results.into_iter().next() {
             Some(result) => Ok(Sending::Decided(result, Some(rate))),
             None => Err(ServiceError::Internal("no outcome of a message".into())),

@@ -26,6 +26,12 @@ pub enum ServiceError {
         /// What was to be signed.
         statement: String,
     },
+    /// An imported agent signs and has not shown its secret yet.
+    #[error("the agent was imported and has to show its secret once")]
+    SecretNotShown,
+    /// An imported agent shows its secret where others can read it.
+    #[error("the secret was shown in the open")]
+    SecretInTheOpen,
     /// A header of the signature is missing.
     #[error("missing auth headers")]
     MissingHeaders,
@@ -83,6 +89,21 @@ pub enum ServiceError {
         size_bytes: usize,
         /// Of any.
         limit_bytes: usize,
+    },
+    /// The file is not of the type that it should be, or of none that is accepted.
+    #[error("unsupported media type: {0}")]
+    UnsupportedType(String),
+    /// Too few nodes could store a file; nothing was done.
+    #[error("too few nodes could store the file")]
+    NotReplicated {
+        /// When to try again.
+        retry_after_ms: u64,
+    },
+    /// No node that can be reached has the file.
+    #[error("no node that can be reached has the file")]
+    NoNodeHasIt {
+        /// When to try again.
+        retry_after_ms: u64,
     },
     /// The node is stopping.
     #[error("the node is stopping")]

@@ -15,6 +15,7 @@ use super::page::{Page, fill};
 use super::{Service, ServiceError};
 use crate::effects::indexer;
 use crate::id;
+use crate::machine::outcome::Refusal;
 
 /// An event with public ids in place of numbers.
 pub struct PublicEvent {
@@ -163,6 +164,13 @@ impl Service {
         let (removed, _) = event::anchor(&view, fleet)?;
         let total = sequence::last(&view, fleet, Sequence::Event)?.saturating_sub(removed);
         Ok((page, total))
+    }
+
+    /// The event with this number, where it is kept.
+    pub async fn event(&self, fleet: FleetNo, seq: u64) -> Result<PublicEvent, ServiceError> {
+        let view = self.operator_view().await?;
+        let stored = event::get(&view, fleet, seq)?.ok_or(Refusal::NotFound)?;
+        public(&view, fleet, &stored)
     }
 
     /// What operators look at first: counters, and the newest of everything.

@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use ekho_storage::tables::attachment::Attachment;
 use ekho_storage::tables::control::{self, Control};
 use ekho_storage::tables::message::{self, Message};
 use ekho_storage::tables::{agent, delivery, fleet};
 use ekho_storage::{Read, View};
 use tokio::time::Instant;
 
-use super::{Caller, Service, ServiceError};
+use super::{Caller, Service, ServiceError, attachments};
 use crate::clock::now_ms;
+use crate::id;
 use crate::machine::command::{AgentRequest, Nack, Poll};
 use crate::machine::outcome::{HandedOut, Outcome, Refusal};
+use crate::telemetry::trace;
 
 /// Controls shown at most, newest first.
 const SHOWN_CONTROLS: usize = 50;
@@ -41,6 +44,8 @@ pub struct InboxMessage {
     pub message: Message,
     /// Its body, JSON as sent.
     pub body: Vec<u8>,
+    /// What it binds.
+    pub attachments: Vec<Attachment>,
 }
 
 /// One agent's repeated taking from its inbox: a long poll, or a stream.
@@ -217,6 +222,7 @@ impl Taker<'_> {
                 } => {
                     messages = self.load(&handed_out)?;
                     self.observe_lag(&messages);
+                    self.trace(&messages);
                 }
                 outcome => return Err(ServiceError::unexpected(&outcome)),
             }
@@ -298,7 +304,9 @@ impl Taker<'_> {
                     "message {uuid:032x} has no record or body"
                 )));
             };
+            let attachments = attachments::of_message(&view, fleet, item.message)?;
             messages.push(InboxMessage {
+                attachments,
                 seq: item.seq,
                 attempt: item.attempt,
                 message,
@@ -315,6 +323,21 @@ impl Taker<'_> {
             let lag_ms = now.saturating_sub(item.message.deliver_at_ms);
             let lag = Duration::from_millis(lag_ms);
             self.service.metrics.observe_delivery_lag(lag);
+        }
+    }
+
+    fn trace(&self, messages: &[InboxMessage]) {
+        if !trace::is_on() {
+            return;
+        }
+        for item in messages {
+            trace::handed_out(&trace::HandedOut {
+                message_id: id::from_uuid("msg_", item.message.uuid),
+                recipient_id: &self.caller.agent.id,
+                attempt: item.attempt,
+                due_ms: item.message.deliver_at_ms,
+                metadata: item.message.metadata.as_deref(),
+            });
         }
     }
 

@@ -1,9 +1,9 @@
 //! Keys that operators sign with, and those that agents registered.
 
-use ekho_storage::Read;
 use ekho_storage::tables::operator::Operator;
 use ekho_storage::tables::signing_key::{self, AgentKey, KeyOwner, OperatorKey, RevokedKey};
 use ekho_storage::tables::{FleetNo, agent, fleet};
+use ekho_storage::{Read, View};
 
 use super::operators::Caller;
 use super::{Service, ServiceError};
@@ -157,12 +157,8 @@ impl Service {
     }
 
     /// Keys that an agent which enrols is told of: the trusted ones, none before what endorses it.
-    pub fn trusted_keys(&self, fleet_id: &str) -> Result<Vec<ShownKey>, ServiceError> {
-        let view = self.view();
-        let Some(fleet) = fleet::by_id(&view, fleet_id)? else {
-            return Ok(Vec::new());
-        };
-        let all = machine::all(&view, fleet.no)?;
+    pub fn trusted_keys(&self, view: &View, fleet: FleetNo) -> Result<Vec<ShownKey>, ServiceError> {
+        let all = machine::all(view, fleet)?;
         let trusted = machine::trusted(&all);
         let mut shown: Vec<ShownKey> = all
             .iter()
@@ -181,14 +177,14 @@ impl Service {
     }
 
     /// Revoked keys of operators and agents behind this one in the order of their ids.
-    pub async fn revoked_keys(
+    pub fn revoked_keys(
         &self,
+        view: &View,
         fleet: FleetNo,
         after: &str,
         limit: usize,
     ) -> Result<(Vec<ShownRevoked>, Option<String>), ServiceError> {
-        let view = self.operator_view().await?;
-        let mut keys = signing_key::list_revoked(&view, fleet, after, limit + 1)?;
+        let mut keys = signing_key::list_revoked(view, fleet, after, limit + 1)?;
         let has_more = keys.len() > limit;
         keys.truncate(limit);
         let next = keys.last().filter(|_| has_more);
@@ -197,7 +193,7 @@ impl Service {
             let (owner_id, public_key) = match &key.owner {
                 KeyOwner::Operator(id, bytes) => (id.clone(), keys::shown(bytes)),
                 KeyOwner::Agent(no, text) => {
-                    let found = agent::get(&view, fleet, *no)?;
+                    let found = agent::get(view, fleet, *no)?;
                     let id = found.map(|agent| agent.id).unwrap_or_default();
                     (id, text.clone())
                 }
@@ -211,20 +207,21 @@ impl Service {
         Ok((shown.collect::<Result<_, ServiceError>>()?, next))
     }
 
-    /// Keys that an agent registered, the newest first, each with when it was revoked.
-    pub async fn agent_keys(
+    /// Keys that an agent registered, the newest first: whether it is the present one, and when it
+    /// was revoked.
+    pub fn agent_keys(
         &self,
+        view: &View,
         fleet: FleetNo,
         agent_id: &str,
     ) -> Result<Vec<(AgentKey, bool, Option<RevokedKey>)>, ServiceError> {
-        let view = self.operator_view().await?;
-        let found = self.agent_of(&view, fleet, agent_id)?;
+        let found = self.agent_of(view, fleet, agent_id)?;
         let (agent, _) = found.ok_or(Refusal::NotFound)?;
-        let mut keys = signing_key::of_agent(&view, fleet, agent.no)?;
+        let mut keys = signing_key::of_agent(view, fleet, agent.no)?;
         keys.sort_by_key(|key| std::cmp::Reverse(key.registered_ms));
         let current = agent.identity_key.map(|key| key.key_id);
         let shown = keys.into_iter().map(|key| {
-            let revoked = signing_key::revoked(&view, fleet, &key.key_id)?;
+            let revoked = signing_key::revoked(view, fleet, &key.key_id)?;
             let is_current = current.as_ref() == Some(&key.key_id) && revoked.is_none();
             Ok((key, is_current, revoked))
         });

@@ -15,6 +15,7 @@ use ekho_raft::{ProposeError, ReadError};
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs, cluster, nonce as nonces, settings, system};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use opentelemetry::trace::SpanKind;
 
 use super::{Caller, Service, ServiceError};
 use crate::clock::now_ms;
@@ -22,6 +23,7 @@ use crate::ingress::guard::Verdict;
 use crate::machine::auth::may_sign;
 use crate::machine::command::{self, AgentRequest, Auth, Command};
 use crate::machine::outcome::{Outcome, Refusal};
+use crate::telemetry::trace::{self, Span};
 
 /// Version of questions and answers.
 const VERSION: u8 = 1;
@@ -66,6 +68,21 @@ enum Vouched {
     Accepted,
     BeforeLeadership,
     Refused(Refusal),
+}
+
+impl Question<'_> {
+    /// What it is called in traces.
+    fn name(&self) -> &'static str {
+        match self {
+            Question::Propose { .. } => "propose",
+            Question::Signed { .. } => "signed",
+            Question::Vouch { .. } => "vouch",
+            Question::Seen { .. } => "seen",
+            Question::Join { .. } => "join",
+            Question::HandOver { .. } => "hand_over",
+            Question::Drain => "drain",
+        }
+    }
 }
 
 impl Service {
@@ -183,7 +200,17 @@ impl Service {
     }
 
     async fn question(&self, question: &Question<'_>) -> Result<Bytes, ServiceError> {
-        let mut answer = self.node.ask(encoded(question)?, TTL).await?;
+        let mut span = Span::part("leader.ask", SpanKind::Client);
+        if let Some(span) = &mut span {
+            span.attribute("ekho.question", question.name());
+        }
+        let asked = self.node.ask(encoded(question)?, TTL);
+        let answer = trace::within(span.as_ref(), asked).await;
+        if let (Some(span), Err(error)) = (&mut span, &answer) {
+            span.failed(error.to_string());
+        }
+        drop(span);
+        let mut answer = answer?;
         let Some((index, _)) = answer.split_first_chunk::<INDEX_BYTES>() else {
             return Err(ServiceError::Internal("the leader's answer is cut".into()));
         };
@@ -233,6 +260,23 @@ impl Answers for Leader {
 impl Service {
     async fn answer_node(&self, request: &Bytes) -> Result<Bytes, ProposeError> {
         let question = read(request)?;
+        let mut span = Span::part("leader.answer", SpanKind::Server);
+        if let Some(span) = &mut span {
+            span.attribute("ekho.question", question.name());
+        }
+        let answer = self.answer_question(request, question, &mut span).await;
+        if let (Some(span), Err(error)) = (&mut span, &answer) {
+            span.failed(error.to_string());
+        }
+        answer
+    }
+
+    async fn answer_question(
+        &self,
+        request: &Bytes,
+        question: Question<'_>,
+        span: &mut Option<Span>,
+    ) -> Result<Bytes, ProposeError> {
         if let Question::Drain = question {
             self.start_draining();
             return Ok(framed(0, &[]));
@@ -247,7 +291,8 @@ impl Service {
         }
         match question {
             Question::Propose { command } => {
-                let outcome = self.node.propose(request.slice_ref(command)).await?;
+                let command = request.slice_ref(command);
+                let outcome = self.propose_here(command, span).await?;
                 Ok(self.answer(&outcome))
             }
             Question::Signed {
@@ -262,7 +307,8 @@ impl Service {
                     let replayed = Outcome::Refused(Refusal::ReplayedNonce);
                     return Ok(self.answer(&command::encode(&replayed)));
                 };
-                let outcome = self.node.propose(request.slice_ref(command)).await;
+                let command = request.slice_ref(command);
+                let outcome = self.propose_here(command, span).await;
                 if outcome != Err(ProposeError::OutcomeUnknown) {
                     in_flight.decided();
                 }
@@ -370,6 +416,19 @@ impl Service {
             Outcome::Refused(refusal) => Ok(Vouched::Refused(refusal)),
             _ => Ok(Vouched::Accepted),
         }
+    }
+
+    /// Proposes a command as the leader, and notes in the span what came when.
+    async fn propose_here(
+        &self,
+        command: Bytes,
+        span: &mut Option<Span>,
+    ) -> Result<Bytes, ProposeError> {
+        let decided = self.node.propose_timed(command).await?;
+        if let Some(span) = span {
+            span.ordered(&decided.timing);
+        }
+        Ok(decided.outcome)
     }
 
     fn answer(&self, outcome: &[u8]) -> Bytes {

@@ -1,13 +1,15 @@
 //! The sender's side: send, look at, take back.
 
 use ekho_storage::View;
+use ekho_storage::tables::attachment::Attachment;
 use ekho_storage::tables::delivery::{self, Delivery, DeliveryState};
 use ekho_storage::tables::message::{self, Message, MessageState};
 use ekho_storage::tables::{FleetNo, agent};
 
-use super::{Caller, Service, ServiceError};
+use super::{Caller, Service, ServiceError, attachments};
 use crate::machine::command::{AgentRequest, Command, NewMessage};
 use crate::machine::outcome::{Outcome, RateState, Refusal, Sent};
+use crate::telemetry::trace::{self, Span};
 
 /// Deliveries of one message shown at most.
 const SHOWN_DELIVERIES: usize = 1000;
@@ -18,6 +20,8 @@ pub struct MessageStatus {
     pub message: Message,
     /// Where it stands as a whole.
     pub status: &'static str,
+    /// What it binds.
+    pub attachments: Vec<Attachment>,
     /// Its deliveries with the public ids of their recipients.
     pub deliveries: Vec<(agent::Agent, Delivery)>,
     /// How old that may be, where it is only what this node knows.
@@ -25,20 +29,41 @@ pub struct MessageStatus {
 }
 
 impl Service {
-    /// Sends messages; each has its own outcome.
+    /// Sends messages, each with what it binds; each has its own outcome.
     pub async fn send(
         &self,
         caller: Caller,
         messages: Vec<NewMessage>,
+        attachments: Vec<Vec<u128>>,
+    ) -> Result<(Vec<Result<Sent, Refusal>>, RateState), ServiceError> {
+        let metadata = messages.iter().map(|message| message.metadata.as_deref());
+        let span = Span::of_sending(metadata);
+        let sent = self.send_traced(caller, messages, attachments);
+        trace::within(span.as_ref(), sent).await
+    }
+
+    async fn send_traced(
+        &self,
+        caller: Caller,
+        messages: Vec<NewMessage>,
+        attachments: Vec<Vec<u128>>,
     ) -> Result<(Vec<Result<Sent, Refusal>>, RateState), ServiceError> {
         /// Hooks change seldom; somebody who changes them all the time must not keep us here.
         const TRIES: usize = 5;
-        let mut messages = messages;
+        let (mut messages, mut attachments) = (messages, attachments);
+        // Older nodes understand what binds nothing.
+        let binds = attachments.iter().any(|of_one| !of_one.is_empty());
         for _ in 0..TRIES {
             self.judge(&caller, &mut messages).await?;
             let command = Command::Signed {
                 auth: caller.auth(Some(caller.nonce.clone())),
-                request: AgentRequest::Send(messages),
+                request: match binds {
+                    true => AgentRequest::SendWith {
+                        messages,
+                        attachments,
+                    },
+                    false => AgentRequest::Send(messages),
+                },
             };
             let outcome = self.signed_command(&caller, &command).await;
             match (outcome, command) {
@@ -48,7 +73,24 @@ impl Service {
                         request: AgentRequest::Send(asked),
                         ..
                     },
-                ) => messages = asked,
+                ) => {
+                    messages = asked;
+                    attachments = Vec::new();
+                }
+                (
+                    Err(ServiceError::Refused(Refusal::ExtensionsNotAsked)),
+                    Command::Signed {
+                        request:
+                            AgentRequest::SendWith {
+                                messages: asked,
+                                attachments: bound,
+                            },
+                        ..
+                    },
+                ) => {
+                    messages = asked;
+                    attachments = bound;
+                }
                 (outcome, _) => {
                     return match outcome? {
                         Outcome::Sent { results, rate } => Ok((results, rate)),
@@ -109,9 +151,11 @@ pub fn with_deliveries(
             deliveries.push((agent, delivery));
         }
     }
+    let attachments = attachments::of_message(view, fleet, message.uuid)?;
     let status = status(&message, deliveries.iter().map(|(_, delivery)| delivery));
     Ok(MessageStatus {
         message,
+        attachments,
         status,
         deliveries,
         view_age_ms: None,
@@ -120,7 +164,10 @@ pub fn with_deliveries(
 
 /// A message's state in one word: that of its delivery where there is one, otherwise the least
 /// advanced one that is still open, otherwise the worst ending.
-fn status<'a>(message: &Message, deliveries: impl Iterator<Item = &'a Delivery>) -> &'static str {
+pub(super) fn status<'a>(
+    message: &Message,
+    deliveries: impl Iterator<Item = &'a Delivery>,
+) -> &'static str {
     let mut deliveries = deliveries.map(|delivery| delivery.state).peekable();
     match message.state {
         MessageState::PendingApproval if deliveries.peek().is_none_or(|state| !state.ended()) => {

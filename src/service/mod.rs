@@ -3,20 +3,25 @@
 pub mod a2a_clients;
 pub mod actions;
 pub mod activity;
+pub mod agent_messages;
 pub mod agents;
 pub mod analytics;
 pub mod approvals;
+pub mod attachments;
 pub mod backup;
 pub mod cards;
 pub mod cluster;
 pub mod conversations;
 pub mod dead_letters;
+pub mod debug;
 pub mod directory;
 pub mod edge;
+pub mod encryption;
 pub mod error;
 pub mod events;
 pub mod fleets;
 pub mod hooks;
+pub mod import;
 pub mod inbox;
 pub mod judging;
 pub mod keys;
@@ -32,6 +37,7 @@ pub mod pushes;
 pub mod remotes;
 pub mod sessions;
 pub mod steering;
+pub mod task_lists;
 pub mod tasks;
 pub mod timeline;
 pub mod totp;
@@ -40,6 +46,7 @@ pub mod waiting;
 use std::sync::Arc;
 
 use ekho_raft::Node;
+use ekho_raft::blobs::Blobs;
 use ekho_storage::tables::TimeMs;
 use ekho_storage::tables::agent::Agent;
 use ekho_storage::tables::settings::{self, Settings};
@@ -122,10 +129,20 @@ pub struct Service {
     pub live_streams: Arc<tokio::sync::Semaphore>,
     /// Bounds long reads of counters.
     pub analyses: tokio::sync::Semaphore,
+    /// What this node has for attachments.
+    pub attachments: attachments::Attachments,
+    /// Their files.
+    pub blobs: Blobs,
     /// Bounds backups taken from this node.
     pub backups: Arc<tokio::sync::Semaphore>,
     /// Bounds password hashing, which is costly on purpose.
     pub hashing: tokio::sync::Semaphore,
+    /// Bounds looks at what threads do.
+    pub looks: tokio::sync::Semaphore,
+    /// Lets one at a time read all metrics.
+    pub scrapes: Arc<tokio::sync::Semaphore>,
+    /// When the node was opened.
+    pub began: std::time::Instant,
 }
 
 /// An agent whose signature was checked.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use ekho_storage::StorageError;
 use ekho_storage::tables::agent::{self, Agent};
-use ekho_storage::tables::message::Priority;
+use ekho_storage::tables::message::{Message, Priority, Recipient};
 use ekho_storage::tables::policy::{self, Draft, PairRate, Policy};
 use ekho_storage::tables::rate::Pair;
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
 
 use super::operators::Caller;
 use super::{Service, ServiceError};
+use crate::clock::now_ms;
 use crate::id;
 use crate::machine::command::OperatorRequest;
 use crate::machine::outcome::{Imported, Outcome, Refusal};
@@ -34,11 +35,56 @@ pub struct Hypothetical {
     pub at_ms: TimeMs,
 }
 
+impl Hypothetical {
+    /// One that was sent, as if it were sent again.
+    pub fn of(message: &Message, body: &[u8], at_ms: TimeMs) -> Self {
+        Hypothetical {
+            sender_agent_id: message.sender_id.clone(),
+            recipient_agent_id: match &message.recipient {
+                Recipient::Agent(id) => Some(id.clone()),
+                Recipient::Group(_) | Recipient::Broadcast => None,
+            },
+            message_type: message.message_type.clone(),
+            priority: message.priority,
+            conversation_id: message.conversation_id.clone(),
+            body: String::from_utf8_lossy(body).into_owned(),
+            at_ms,
+        }
+    }
+}
+
 impl Service {
     /// Policies of a fleet in the order in which they are looked at.
     pub async fn policies(&self, fleet: FleetNo) -> Result<Arc<Rules>, ServiceError> {
         let view = self.operator_view().await?;
         Ok(self.rules.get(&view, fleet)?)
+    }
+
+    /// The same with one that is not stored, new or in the place of another.
+    pub async fn policies_with(
+        &self,
+        fleet: FleetNo,
+        draft: Draft,
+        replaces: Option<String>,
+    ) -> Result<Arc<Rules>, ServiceError> {
+        let view = self.operator_view().await?;
+        let mut policies = policy::list(&view, fleet)?;
+        let now_ms = now_ms();
+        let mut added = Policy {
+            id: replaces.clone().unwrap_or_else(|| id::new_id("pol_")),
+            version: 0,
+            draft,
+            created_ms: now_ms,
+            updated_ms: now_ms,
+            updated_by: String::new(),
+        };
+        if let Some(replaces) = replaces {
+            let known = policies.iter().position(|policy| policy.id == replaces);
+            let known = policies.remove(known.ok_or(Refusal::NotFound)?);
+            (added.created_ms, added.version) = (known.created_ms, known.version);
+        }
+        policies.push(added);
+        Ok(Arc::new(Rules::new(policies)))
     }
 
     /// One policy.

@@ -7,6 +7,7 @@ use a2a::{
 use chrono::{DateTime, Utc};
 use ekho_storage::tables::task::{self, TaskState as Stored};
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use super::ServiceError;
 use super::tasks::{SaidText, TaskText, UpdateText};
@@ -18,6 +19,15 @@ pub const TASK_PREFIX: &str = "task_";
 /// The id of a task.
 pub fn task_id(uuid: u128) -> String {
     id::from_uuid(TASK_PREFIX, uuid)
+}
+
+/// The UUID behind the id of a task. Those of imported ones are also known in the form that other
+/// relays give them: a UUID, with or without dashes.
+pub fn read_task_id(id: &str) -> Option<u128> {
+    let digits = id.strip_prefix(TASK_PREFIX).unwrap_or(id);
+    let uuid = Uuid::try_parse(digits).ok()?;
+    // Nothing in braces, and no URN.
+    [32, 36].contains(&digits.len()).then(|| uuid.as_u128())
 }
 
 /// A state in the type of the protocol.
@@ -133,6 +143,7 @@ pub fn update(
             text,
             append,
             last_chunk,
+            ..
         } => StreamResponse::ArtifactUpdate(TaskArtifactUpdateEvent {
             task_id,
             context_id,

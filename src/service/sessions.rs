@@ -316,6 +316,15 @@ impl Service {
         turn.map_err(|_| ServiceError::Stopping)
     }
 
+    /// The hash of a password of which only the SHA-256 is known.
+    pub(super) async fn hash_digest(&self, digest: [u8; 32]) -> Result<String, ServiceError> {
+        let _turn = self.hashing_turn().await?;
+        tokio::task::spawn_blocking(move || password::hash_sha256(&digest))
+            .await
+            .map_err(|error| ServiceError::Internal(error.to_string()))?
+            .map_err(|error| ServiceError::Internal(error.to_string()))
+    }
+
     pub(super) async fn hash_password(
         &self,
         password: Zeroizing<String>,

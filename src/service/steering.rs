@@ -1,7 +1,8 @@
 //! What operators do with messages: send, look at, take back, send on.
 
+use ekho_storage::View;
 use ekho_storage::tables::delivery::{self, DeliveryState};
-use ekho_storage::tables::{AgentNo, FleetNo, message, room};
+use ekho_storage::tables::{AgentNo, FleetNo, agent, message, room};
 
 use super::messages::{MessageStatus, with_deliveries};
 use super::operators::Caller;
@@ -19,8 +20,17 @@ impl Service {
         &self,
         by: &Caller,
         message: NewMessage,
+        attachments: Vec<u128>,
     ) -> Result<Sent, ServiceError> {
-        let request = OperatorRequest::Send(Box::new(message));
+        let message = Box::new(message);
+        // Older nodes understand what binds nothing.
+        let request = match attachments.is_empty() {
+            true => OperatorRequest::Send(message),
+            false => OperatorRequest::SendWith {
+                message,
+                attachments,
+            },
+        };
         match self.order(by, request).await? {
             Outcome::Sent { mut results, .. } if results.len() == 1 => {
                 results.remove(0).map_err(Into::into)
@@ -150,15 +160,39 @@ impl Service {
         limit: usize,
     ) -> Result<Vec<(room::Room, Vec<String>)>, ServiceError> {
         let view = self.operator_view().await?;
-        let mut rooms = Vec::new();
-        for room in room::list(&view, fleet, after.unwrap_or_default(), limit)? {
-            let mut members = Vec::with_capacity(room.members.len());
-            for no in &room.members {
-                let found = ekho_storage::tables::agent::get(&view, fleet, *no)?;
-                members.extend(found.map(|agent| agent.id));
+        let rooms = room::list(&view, fleet, after.unwrap_or_default(), limit)?;
+        rooms
+            .into_iter()
+            .map(|room| with_members(&view, fleet, room))
+            .collect()
+    }
+
+    /// Rooms by their public ids, with their members; those that there are.
+    pub async fn rooms_by_id(
+        &self,
+        fleet: FleetNo,
+        ids: &[&str],
+    ) -> Result<Vec<(room::Room, Vec<String>)>, ServiceError> {
+        let view = self.operator_view().await?;
+        let mut rooms = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(room) = room::get(&view, fleet, id)? {
+                rooms.push(with_members(&view, fleet, room)?);
             }
-            rooms.push((room, members));
         }
         Ok(rooms)
     }
+}
+
+/// A room with the public ids of its members.
+fn with_members(
+    view: &View,
+    fleet: FleetNo,
+    room: room::Room,
+) -> Result<(room::Room, Vec<String>), ServiceError> {
+    let mut members = Vec::with_capacity(room.members.len());
+    for no in &room.members {
+        members.extend(agent::get(view, fleet, *no)?.map(|agent| agent.id));
+    }
+    Ok((room, members))
 }

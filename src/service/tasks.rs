@@ -7,7 +7,7 @@ use std::time::Duration;
 use ekho_storage::View;
 use ekho_storage::tables::agent::{self, Agent};
 use ekho_storage::tables::message;
-use ekho_storage::tables::task::{self, Change, Listed, Place, Said, Task, TaskState, Update};
+use ekho_storage::tables::task::{self, Change, Said, Task, TaskState, Update};
 use ekho_storage::tables::{AgentNo, FleetNo};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -20,10 +20,6 @@ use crate::machine::command::{AgentRequest, Command, TaskRequest};
 use crate::machine::outcome::{Outcome, RateState, Refusal};
 use crate::machine::task::{ARTIFACTS_MAX, MESSAGES_MAX};
 
-/// Tasks that one page looks at, so that a filter that matches nothing costs a bounded time.
-const SCAN_LIMIT: usize = 20_000;
-/// Rows read at once.
-const ROWS: usize = 500;
 /// Updates that a stream reads at once.
 const UPDATES: usize = 50;
 
@@ -118,7 +114,7 @@ impl Party {
         }
     }
 
-    fn fleet(&self) -> FleetNo {
+    pub(super) fn fleet(&self) -> FleetNo {
         self.agent().fleet
     }
 }
@@ -157,6 +153,8 @@ pub enum UpdateText {
     },
     /// An artifact or a part of one, JSON of the protocol.
     Artifact {
+        /// When.
+        at_ms: u64,
         /// The artifact.
         text: Vec<u8>,
         /// Whether it goes on with the one of this id.
@@ -164,6 +162,15 @@ pub enum UpdateText {
         /// Whether it is the end of it.
         last_chunk: bool,
     },
+}
+
+impl UpdateText {
+    /// When it was.
+    pub fn at_ms(&self) -> u64 {
+        match self {
+            UpdateText::Status { at_ms, .. } | UpdateText::Artifact { at_ms, .. } => *at_ms,
+        }
+    }
 }
 
 /// How much of a task is wanted.
@@ -181,29 +188,6 @@ impl Wanted {
         history: None,
         artifacts: true,
     };
-}
-
-/// Which tasks are listed.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Those of this context.
-    pub context_id: Option<String>,
-    /// Those in this state.
-    pub state: Option<TaskState>,
-    /// Those whose status is newer.
-    pub after_ms: Option<u64>,
-    /// Those that this agent was asked for.
-    pub asked: Option<AgentNo>,
-}
-
-/// A page of tasks.
-pub struct TaskPage {
-    /// In order: the latest status first.
-    pub tasks: Vec<Task>,
-    /// Where the next page begins; none at the end.
-    pub next: Option<Place>,
-    /// How many there are on all pages, counted so far as [`SCAN_LIMIT`] reaches.
-    pub total: usize,
 }
 
 impl Service {
@@ -393,52 +377,6 @@ impl Service {
         }
     }
 
-    /// A page of the tasks that the caller is a party of.
-    pub fn tasks_of(
-        &self,
-        view: &View,
-        by: &Party,
-        filter: &Filter,
-        after: Option<Place>,
-        limit: usize,
-    ) -> Result<TaskPage, ServiceError> {
-        let (fleet, no) = (by.fleet(), by.agent().no);
-        let mut page = TaskPage {
-            tasks: Vec::new(),
-            next: None,
-            total: 0,
-        };
-        let mut looked_at = 0;
-        let mut last = None;
-        'rows: while looked_at < SCAN_LIMIT {
-            let rows = task::list(view, fleet, no, last, ROWS)?;
-            let is_end = rows.len() < ROWS;
-            for (place, listed) in rows {
-                looked_at += 1;
-                last = Some(place);
-                if filter.after_ms.is_some_and(|after| place.0 <= after) {
-                    break 'rows;
-                }
-                if !filter.matches(&listed) {
-                    continue;
-                }
-                page.total += 1;
-                if after.is_some_and(|after| !is_behind(place, after)) {
-                    continue;
-                }
-                if page.tasks.len() < limit {
-                    page.tasks.extend(task::get(view, fleet, place.1)?);
-                } else if page.next.is_none() {
-                    page.next = page.tasks.last().map(|task| (task.status_ms, task.uuid));
-                }
-            }
-            if is_end {
-                break;
-            }
-        }
-        Ok(page)
-    }
-
     /// The texts of a task.
     pub fn task_text(
         &self,
@@ -493,24 +431,6 @@ impl Service {
     }
 }
 
-impl Filter {
-    fn matches(&self, listed: &Listed) -> bool {
-        let is = |wanted: &Option<String>| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| *wanted == listed.context_id)
-        };
-        is(&self.context_id)
-            && self.state.is_none_or(|state| state == listed.state)
-            && self.asked.is_none_or(|asked| asked == listed.asked)
-    }
-}
-
-/// Whether a place is behind another one in a list: the latest first, then by UUID.
-fn is_behind(place: Place, after: Place) -> bool {
-    place.0 < after.0 || place.0 == after.0 && place.1 > after.1
-}
-
 fn text(view: &View, fleet: FleetNo, content: u128) -> Result<Vec<u8>, ServiceError> {
     message::body(view, fleet, content)?.ok_or_else(|| {
         ServiceError::Internal(format!("text {content:032x} of a task is not there"))
@@ -538,6 +458,7 @@ fn update_text(view: &View, fleet: FleetNo, update: Update) -> Result<UpdateText
             append,
             last_chunk,
         } => UpdateText::Artifact {
+            at_ms: update.at_ms,
             text: text(view, fleet, content)?,
             append,
             last_chunk,

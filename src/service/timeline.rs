@@ -2,6 +2,7 @@
 //! messages found by their words.
 
 use ekho_storage::View;
+use ekho_storage::tables::attachment::Attachment;
 use ekho_storage::tables::derived::{self, Conversation, Tag};
 use ekho_storage::tables::event::{self, EventKind, Resource, Stored};
 use ekho_storage::tables::message::{self, Message};
@@ -9,7 +10,7 @@ use ekho_storage::tables::{AgentNo, FleetNo, agent};
 
 use super::events::{PublicEvent, public};
 use super::page::{Page, fill};
-use super::{Service, ServiceError};
+use super::{Service, ServiceError, attachments};
 use crate::effects::indexer::words_in;
 use crate::machine::outcome::Refusal;
 
@@ -29,8 +30,8 @@ pub struct ShownConversation {
 
 /// Something that happened in a conversation.
 pub enum Item {
-    /// A message was accepted.
-    Message(Box<Message>, Vec<u8>),
+    /// A message was accepted: itself, what it says, what it binds.
+    Message(Box<Message>, Vec<u8>, Vec<Attachment>),
     /// Something else, or a message that is gone by now.
     Event(Box<PublicEvent>),
 }
@@ -237,7 +238,8 @@ fn item(view: &View, fleet: FleetNo, stored: &Stored) -> Result<Item, ServiceErr
         && let Some(message) = message::get(view, fleet, *uuid)?
     {
         let body = message::body(view, fleet, *uuid)?.unwrap_or_default();
-        return Ok(Item::Message(Box::new(message), body));
+        let attachments = attachments::of_message(view, fleet, *uuid)?;
+        return Ok(Item::Message(Box::new(message), body, attachments));
     }
     Ok(Item::Event(Box::new(public(view, fleet, stored)?)))
 }

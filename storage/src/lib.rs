@@ -25,5 +25,5 @@ pub use error::StorageError;
 pub use key::{Key, KeyReader};
 pub use outbox::{Kept, Outbox, OutboxLimits, Waiting};
 pub use read::{Place, Read, Row, page, prefix_end};
-pub use state::{State, StateOptions, View};
+pub use state::{State, StateMemory, StateOptions, View};
 pub use txn::Txn;

@@ -184,6 +184,23 @@ impl State {
         Ok(size)
     }
 
+    /// Bytes of memory that the database takes, by what for.
+    pub fn memory_bytes(&self) -> Result<StateMemory, StorageError> {
+        let db = self.0.db.load_full();
+        let mut memory = StateMemory::default();
+        for cf in Cf::ALL {
+            let handle = db.handle(cf);
+            let property = |name: &str| -> Result<u64, StorageError> {
+                Ok(db.db.property_int_value_cf(handle, name)?.unwrap_or(0))
+            };
+            memory.write_buffer_bytes += property("rocksdb.cur-size-all-mem-tables")?;
+            memory.table_reader_bytes += property("rocksdb.estimate-table-readers-mem")?;
+            // All families share one cache.
+            memory.block_cache_bytes = property("rocksdb.block-cache-usage")?;
+        }
+        Ok(memory)
+    }
+
     /// Reads every table and blob file once and checks its checksums; says what is damaged.
     /// Long: proportional to what is stored. `progress` is called with rows read so far and
     /// stops the scan by returning false.
@@ -216,6 +233,17 @@ pub struct StateSize {
     pub disk_bytes: u64,
     /// Bytes of memtables.
     pub memory_bytes: u64,
+}
+
+/// What the database takes of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateMemory {
+    /// Blocks read and kept.
+    pub block_cache_bytes: u64,
+    /// Writes not yet flushed.
+    pub write_buffer_bytes: u64,
+    /// Indexes and filters outside the cache, as estimated.
+    pub table_reader_bytes: u64,
 }
 
 impl Db {

@@ -1,9 +1,12 @@
 //! Becoming a cluster: by token, by secret, all at once; and who is refused.
 
+use std::os::unix::process::ExitStatusExt;
+
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::rig::{Cluster, address, builder, node_address};
-use crate::support::{DEADLINE, Relay, poll_until};
+use crate::support::{DEADLINE, Relay, free_port, poll_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_join_by_token_and_become_voters() {
@@ -195,4 +198,26 @@ async fn a_stranger_and_a_holder_of_another_secret_are_refused() {
             .len(),
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_waits_to_join_survives_sighup() {
+    let mut node = builder()
+        .bare()
+        .env("EKHO_JOIN", format!("127.0.0.1:{}", free_port()))
+        .env("EKHO_MASTER_SECRET", "a master secret of theirs")
+        .env("EKHO_OPERATOR_SESSION_SECRET", "a session secret")
+        .set_up();
+    node.spawn();
+    poll_until(DEADLINE, "a line about it", async || {
+        let log = node.log();
+        log.contains("waiting for a node of the cluster")
+            .then_some(())
+    })
+    .await;
+    // Of two signals that wait the kernel delivers the lower one first.
+    node.signal(Signal::HUP);
+    node.signal(Signal::TERM);
+    let ended = node.wait_exit().await;
+    assert_eq!(ended.signal(), Some(15), "{ended}: {}", node.log());
 }

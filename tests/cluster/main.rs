@@ -7,6 +7,7 @@
 )]
 
 mod a2a;
+mod attachments;
 mod edge;
 mod failures;
 mod forming;
@@ -14,6 +15,7 @@ mod operating;
 mod recovering;
 mod rig;
 mod serving;
+mod telemetry;
 mod walk;
 
 use ::support;

@@ -169,7 +169,7 @@ async fn on_purpose(page: &mut Session, cluster: &mut Cluster) {
         (cluster.leader(&operator).await != 0).then_some(())
     })
     .await;
-    page.text("An upgrade is that, node after node: drain, stop, start the new release, wait until `ekho cluster status` says `ok`. Until every node runs the new release none uses what the old one would not understand.");
+    page.text("An upgrade is that, node after node: drain, stop, start the new release, wait until `ekho cluster status` says `ok`. Until every node runs the new release none uses what the old one would not understand. Where machines are numbered and come and go by number, `ekho cluster shrink` takes out those that are to go, and `ekho cluster settle` waits for those that came; the chart for [Kubernetes](kubernetes.md) does it so.");
     cluster.nodes[0].restart().await;
     cluster.voters(3).await;
     page.run("ekho cluster transfer 2");

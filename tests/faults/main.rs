@@ -1,7 +1,7 @@
 //! Fault tests: real processes on real disks that are killed, starved, damaged and stopped under
 //! load, with every answer recorded and judged against the promises. See docs/reliability.md.
 //!
-//! - `kill`, `stop`, `disk`, `damage`: the faults
+//! - `kill`, `stop`, `disk`, `damage`, `attachments`: the faults
 //! - `load`: who makes requests
 //! - `process`, `small_disk`: the relay's process, a disk that fills up
 //!
@@ -13,6 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod attachments;
 mod damage;
 mod disk;
 mod kill;

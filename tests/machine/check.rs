@@ -3,6 +3,7 @@
 //! Knows nothing of how the state came about. Everything that the machine keeps as a count or an
 //! index is worked out again from the records themselves.
 
+mod attachments;
 mod tasks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,7 @@ pub fn consistent(read: &impl Read) {
     found.due(read);
     found.counters(read);
     tasks::consistent(read, &found.messages, &found.due);
+    attachments::consistent(read, &found.messages, &found.due);
 }
 
 /// Everything stored, read once.
@@ -268,7 +270,9 @@ impl Found {
                     .unwrap()
                     .is_some_and(|token| token.expires_ms == *at),
                 Due::DeadLetter { seq, .. } => letters.insert(*seq),
-                Due::Events { .. } | Due::License | Due::Task { .. } => true,
+                Due::Events { .. } | Due::License | Due::Task { .. } | Due::Attachment { .. } => {
+                    true
+                }
                 Due::Approval { approval, .. } => self.approvals.iter().any(|one| {
                     let pending = one.status == ApprovalStatus::Pending;
                     let expected = if pending {

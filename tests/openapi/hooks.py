@@ -20,6 +20,7 @@ OPERATOR = Operator(STATE["url"], STATE["fleet_name"], STATE["email"], STATE["pa
 AGENT = Agent(STATE["url"], STATE["agent_id"], STATE["secret"])
 OWN_ID = OPERATOR.call("GET", "/v1/operator/me")["operator_id"]
 SETTINGS = OPERATOR.call("GET", "/v1/operator/settings")
+ATTACHMENTS = OPERATOR.call("GET", "/v1/operator/settings/attachments")
 OPEN = {
     "/v1/enroll",
     "/v1/operator/login",
@@ -151,6 +152,9 @@ def before_call(context, case, kwargs):
     if str((case.query or {}).get("delete_others")).lower() == "true":
         # What others look at stays.
         case.query["delete_others"] = "false"
+    if case.operation.path == "/v1/operator/debug/threads" and str((case.query or {}).get("seconds", 10)).isdigit():
+        # What is right may last a minute.
+        case.query = (case.query or {}) | {"seconds": min(1, int(str((case.query or {}).get("seconds", 10))))}
     wait = (case.query or {}).get("wait")
     if str(wait).isdigit() and WAIT_SECONDS < int(wait) <= 60:
         case.query["wait"] = WAIT_SECONDS
@@ -169,6 +173,8 @@ def after_call(context, case, response):
         AGENT.secret = response.json()["secret"]
     if label == "PUT /v1/operator/settings" and response.status_code == 200:
         OPERATOR.call("PUT", "/v1/operator/settings", SETTINGS)
+    if label == "PUT /v1/operator/settings/attachments" and response.status_code == 200:
+        OPERATOR.call("PUT", "/v1/operator/settings/attachments", ATTACHMENTS)
     if label in ("POST /v1/operator/hooks", "PUT /v1/operator/hooks/{id}") and response.status_code < 300:
         # It would keep every message waiting for somebody who does not listen.
         hook = answer.get("hook_id") or answer["hook"]["id"]

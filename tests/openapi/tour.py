@@ -3,6 +3,7 @@
 What the tour does not reach it names, so an endpoint cannot be added without being shown here.
 """
 
+import base64
 import time
 
 import schemathesis
@@ -79,6 +80,7 @@ class Tour:
         self.other_ways_in()
         agents = self.agents()
         self.messages(*agents)
+        self.attachments(*agents)
         self.actions(*agents)
         self.conversations(*agents)
         self.policies(*agents)
@@ -183,6 +185,30 @@ class Tour:
         later = visit("send_message", first, body=self.message(second, delay_seconds=600))
         visit("cancel_message", first, path={"id": later["message_id"]})
 
+    def attachments(self, first, second, third):
+        operator, visit = self.operator, self.visit
+        text = b"what this is about"
+        new = {"filename": "about.bin", "mime": "application/octet-stream", "size_bytes": len(text)}
+        new["data_base64"] = base64.b64encode(text).decode()
+        made = visit("create_attachment", first, 201, body=new)
+        path = {"id": made["id"]}
+        visit("get_attachment", first, path=path)
+        visit("get_attachment", first, 206, path=path, headers={"Range": "bytes=5-8"})
+        visit("get_attachment", first, 304, path=path, headers={"If-None-Match": f'"{made["sha256"]}"'})
+        visit("get_attachment", second, 404, path=path)
+        visit("send_message", first, body=self.message(second, attachment_ids=[made["id"]]))
+        visit("get_attachment", second, path=path)
+        made = visit("create_attachment_as_operator", operator, 201, body=new)
+        visit("get_attachment_as_operator", operator, path={"id": made["id"]})
+        send = {"recipient_agent_id": second.id, "text": "see", "attachment_ids": [made["id"]]}
+        visit("send_operator_message", operator, body=send)
+        visit("list_attachments", operator, query={"limit": 1})
+        visit("get_attachment_settings", operator)
+        visit("change_attachment_settings", operator, body={"attachment_unbound_ms": 86_400_000})
+        visit("create_attachment", first, 415, body=new | {"mime": "image/png"})
+        # A message keeps it for those who come after.
+        self.known["attachments"] = path["id"]
+
     def actions(self, first, second, third):
         operator, visit = self.operator, self.visit
         action = {"conversation_id": "tour", "action_type": "deploy", "summary": "Deploy", "risk_level": "high"}
@@ -204,6 +230,14 @@ class Tour:
         visit = self.visit
         visit("create_room", first, 201, body={"name": "room", "member_agent_ids": [second.id]})
         visit("notice", first, body={"conversation_id": "tour", "reason": "loop", "pending_count": 1})
+        visit("list_identity_keys", first, path={"id": second.id})
+        # Any 32 bytes are an X25519 key.
+        visit("publish_encryption_key", second, body={"public_key": "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="})
+        visit("list_encryption_keys", first, path={"id": second.id})
+        visit("revoke_encryption_key", second)
+        visit("list_operator_keys", first)
+        visit("list_peers", first, query={"search": "s", "limit": 2})
+        visit("list_conversation_messages", first, path={"id": "tour"})
         visit("acquire_floor", first, path={"id": "tour"}, body={"ttl_seconds": 60})
         visit("release_floor", first, path={"id": "tour"})
 
@@ -219,6 +253,7 @@ class Tour:
         visit("roll_back_policy", operator, path=path, body={"version": 1})
         asked = {"sender_agent_id": first.id, "message_type": "alert", "priority": "urgent"}
         visit("preview_policies", operator, body=asked)
+        visit("preview_policies", operator, body=asked | {"draft": draft | {"name": "not yet"}})
         visit("export_policies", operator)
         visit("import_policies", operator, query={"dry_run": "true"}, body={"policies": [draft | {"name": "imported"}]})
         visit("delete_policy", operator, path=path)
@@ -248,6 +283,7 @@ class Tour:
             visit("nack", second, body={"nacks": nacks})
             letters = self.until("dead letter", lambda: visit("list_dead_letters", operator)["dead_letters"])
             visit("get_dead_letter", operator, path={"id": letters[0]["id"]})
+            visit("list_dead_letter_reasons", operator)
             visit("export_dead_letters", operator)
             done = visit(f"{order}_dead_letters", operator, body={"all": True})
             assert done[count] > 0, done
@@ -294,6 +330,10 @@ class Tour:
         artifact = {"artifact": {"artifactId": "a", "parts": [{"text": "there"}]}, "last_chunk": True}
         visit("add_task_artifact", second, path=task, body=artifact)
         visit("set_task_status", second, path=task, body={"state": "completed"})
+        visit("list_a2a_tasks", operator, query={"limit": 1, "state": "completed"})
+        visit("get_a2a_task", operator, path=task, query={"after": 1})
+        newest = visit("list_events", operator, query={"limit": 1})["events"][0]
+        visit("get_event", operator, path={"id": newest["id"]})
         visit("list_a2a_pushes_given_up", operator)
         # Nothing is given up within the time of a test.
         nothing = task | {"config_id": "none"}
@@ -323,7 +363,11 @@ class Tour:
         visit("get_conversation", operator, path={"id": "tour"})
         found = visit("search_messages", operator, query={"q": "hello"})["messages"]
         visit("get_message_as_operator", operator, path={"id": found[0]["id"]})
-        visit("list_rooms", operator)
+        rooms = visit("list_rooms", operator)["rooms"]
+        visit("list_rooms", operator, query={"ids": rooms[0]["id"]})
+        of_one = {"agent_id": first.id, "limit": 2}
+        visit("list_messages_of_agent", operator, query=of_one)
+        visit("list_messages_of_agent", operator, query=of_one | {"direction": "received"})
 
     def steering(self, first, second, third):
         operator, visit = self.operator, self.visit
@@ -340,8 +384,27 @@ class Tour:
         for order in ["pause", "quarantine", "resume"]:
             visit(f"{order}_agent", operator, path={"id": second.id}, body={"reason": "tour"})
         visit("get_agent", operator, path={"id": second.id})
+        visit("issue_agent_secret", operator, path={"id": third.id})
+        self.imports(first)
         visit("revoke_agent", operator, path={"id": third.id}, body={"reason": "tour"})
         visit("list_agents", operator)
+
+    def imports(self, first):
+        digits = lambda last: "0" * 31 + last
+        soon = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 60))
+        delivery = {"agent_id": first.id, "given_up": {"reason": "timeout", "retries": 5}}
+        rows = [
+            {"kind": "operator", "id": "opr_old", "email": "old@example.org", "role": "viewer", "password_sha256": "0" * 64},
+            {"kind": "agent", "id": "agent_old", "display_name": "old", "runtime": "custom", "secrets": [{"sha256": "0" * 64}]},
+            {"kind": "room", "id": "room_old", "name": "old", "member_agent_ids": ["agent_old", first.id]},
+            {"kind": "policy", "id": "pol_old", "name": "old", "scope_kind": "fleet", "rule": {"action": "allow"}},
+            {"kind": "approval", "id": "apr_" + digits("1"), "agent_id": "agent_old", "action_type": "deploy", "summary": "s", "risk_level": "high", "status": "pending"},
+            self.message(first) | {"kind": "message", "id": "msg_" + digits("2"), "sender_agent_id": "agent_old", "created_at": soon, "expires_at": soon, "deliveries": [delivery]},
+        ]
+        outcomes = lambda: [one["outcome"] for one in self.visit("import_rows", self.operator, body={"rows": rows})["results"]]
+        for expected in ["imported", "exists"]:
+            found = outcomes()
+            assert found == [expected] * 6, found
 
     def analytics(self, first, second, third):
         operator, visit = self.operator, self.visit
@@ -375,6 +438,13 @@ class Tour:
         visit("promote_node", operator, path={"id": "1"})
         for refused in ["demote_node", "drain_node", "remove_node"]:
             visit(refused, operator, 409, path={"id": "1"})
+        visit("get_log_filter", operator)
+        changed = visit("change_log_filter", operator, body={"filter": "warn,openraft=error", "seconds": 60})
+        assert changed["audited"], changed
+        visit("reset_log_filter", operator)
+        visit("get_threads", operator, query={"seconds": 1})
+        visit("get_memory", operator)
+        visit("get_runtime", operator)
         self.known["nodes"] = "1"
         self.known["tokens"] = visit("create_join_token", operator, 201, body={})["id"]
 

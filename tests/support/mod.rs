@@ -5,6 +5,7 @@
 //!   several tests use; `process`: children that do not outlive the tests
 //! - `operator`: what an operator does over HTTP
 //! - `agent`: signed requests, byte for byte
+//! - `attachment`: files, how they are uploaded and where they lie
 //! - `license`: licences signed by a key of the tests
 //! - `hook`: a hook that the relay calls
 //! - `http`: one HTTP exchange and its answer
@@ -24,6 +25,7 @@
 
 mod a2a;
 mod agent;
+mod attachment;
 mod hook;
 mod http;
 mod license;
@@ -38,6 +40,7 @@ mod time;
 
 pub use a2a::{A2aClient, a2a_message, rpc};
 pub use agent::{Agent, SignedRequest, body_hash, direct, message_to, signature, uuid};
+pub use attachment::{base64, upload_body};
 pub use hook::{Heard, HookServer, Reply};
 pub use http::{Answer, Http};
 pub use license::{Vendor, pro_claims};

@@ -43,6 +43,8 @@ pub struct Relay {
     pub port: u16,
     /// `EKHO_*` for setup and serve, the later of two with the same name counts.
     pub env: Vec<(String, String)>,
+    /// Flags of `ekho serve`.
+    pub serve_args: Vec<String>,
     dir: PathBuf,
     /// Removed with the relay.
     temporary: Option<TempDir>,
@@ -145,6 +147,7 @@ impl RelayBuilder {
         let relay = Relay {
             port: free_port(),
             env,
+            serve_args: Vec::new(),
             dir,
             temporary,
             process: None,
@@ -247,7 +250,9 @@ impl Relay {
             .open(self.log_path())
             .expect("a log file");
         let errors = log.try_clone().expect("a log file");
-        let child = self.command(["serve"]).stdout(log).stderr(errors).spawn();
+        let mut command = self.command(["serve"]);
+        command.args(&self.serve_args).stdout(log).stderr(errors);
+        let child = command.spawn();
         let child = child.expect("ekho serve can be started");
         self.process = Some(Process::watched(
             child,

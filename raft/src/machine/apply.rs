@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
 use bytes::Bytes;
 use ekho_storage::breakage::{Break, is_broken};
@@ -101,6 +102,7 @@ impl<M: Machine> Applier<M> {
     }
 
     fn apply(&self, items: Vec<Item>) -> io::Result<()> {
+        let began = Instant::now();
         let mut txn = self.state.begin();
         let mut effects = M::Effects::default();
         let mut position = self.shared.position.lock().clone();
@@ -110,7 +112,7 @@ impl<M: Machine> Applier<M> {
             if is_broken(Break::PoisonEntry) && index == 200 {
                 return Err(self.stop(index, ""));
             }
-            let mut outcomes = Outcomes::new();
+            let mut outcomes = Vec::new();
             match entry.payload {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(batch) => {
@@ -126,7 +128,8 @@ impl<M: Machine> Applier<M> {
                 }
             }
             position.applied = Some(entry.log_id);
-            answers.push((responder, outcomes));
+            let began = Some(began);
+            answers.push((responder, Outcomes { outcomes, began }));
         }
         let Some(applied) = position.applied else {
             return Ok(());

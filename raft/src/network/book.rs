@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::status::{Backlog, Role};
+use crate::status::{Backlog, FileGap, Role};
 use crate::types::NodeId;
 
 /// What a node says of itself. Read leniently: nodes of another release say more or less.
@@ -17,6 +17,8 @@ pub struct Report {
     pub node_id: NodeId,
     /// Where other nodes reach it, `host:port`.
     pub address: String,
+    /// Where clients reach it, a URL; empty where it does not say.
+    pub public_url: String,
     /// The release it runs.
     pub release: String,
     /// The feature level it understands.
@@ -40,6 +42,9 @@ pub struct Report {
     /// What waits there to be forwarded; none where nothing ever does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog: Option<Backlog>,
+    /// Files that it should have and does not; none where it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FileGap>,
 }
 
 /// Another node, as this one knows it.

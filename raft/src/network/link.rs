@@ -21,6 +21,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::carried;
+
 /// The header in which a node says who it is; its certificate has to say the same.
 pub(super) const NODE_HEADER: &str = "ekho-node";
 /// Answers are small but for lists; a larger one is not one of ours.
@@ -101,6 +103,9 @@ impl Link {
         *request.uri_mut() = Uri::from_static(path);
         if let Some(from) = self.target.from {
             request.headers_mut().insert(NODE_HEADER, from.into());
+        }
+        if let Some(context) = carried() {
+            request.headers_mut().insert(carried::HEADER, context);
         }
         let answered = async {
             let response = match sender.try_send_request(request).await {

@@ -17,6 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use hyper::body::Frame;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
@@ -25,6 +27,7 @@ use openraft::raft::{
 };
 use thiserror::Error;
 
+use crate::blobs::BlobHash;
 use crate::error::ProposeError;
 use crate::snapshot::SnapshotDir;
 use crate::types::{NodeId, Peer, TypeConfig, Vote};
@@ -47,6 +50,9 @@ pub(crate) mod path {
     pub(crate) const READ_INDEX: &str = "/raft/1/read-index";
     pub(crate) const HELLO: &str = "/raft/1/hello";
     pub(crate) const ASK: &str = "/raft/1/ask";
+    pub(crate) const HOLD_BLOB: &str = "/raft/1/hold-blob";
+    pub(crate) const STORE_BLOB: &str = "/raft/1/store-blob";
+    pub(crate) const READ_BLOB: &str = "/raft/1/read-blob";
 }
 
 /// Entries for a follower, or a heartbeat.
@@ -65,6 +71,9 @@ pub type HandedOver = TransferLeaderResponse<TypeConfig>;
 pub type Installed = SnapshotResponse<TypeConfig>;
 /// Under whose leadership a snapshot is sent.
 pub type LeaderVote = Vote;
+
+/// A file on its way to another node: its name and length, and then what is in it.
+pub type BlobContent = BoxStream<'static, std::io::Result<Frame<Bytes>>>;
 
 /// Why a peer gave no answer.
 #[derive(Clone, Debug, Error)]
@@ -121,6 +130,41 @@ pub trait Transport: Send + Sync + 'static {
         own: &Report,
     ) -> BoxFuture<'_, Result<Report, TransportError>> {
         let _ = (node_id, own);
+        nobody()
+    }
+
+    /// Asks a node whether it has a file, which counts as new there from then on.
+    fn hold_blob(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+        hash: BlobHash,
+    ) -> BoxFuture<'_, Result<bool, TransportError>> {
+        let _ = (node_id, peer, hash);
+        nobody()
+    }
+
+    /// Hands a node a file, and waits until it is stored there.
+    fn store_blob(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+        content: BlobContent,
+    ) -> BoxFuture<'_, Result<(), TransportError>> {
+        let _ = (node_id, peer, content);
+        nobody()
+    }
+
+    /// Asks a node for part of a file: its length in eight bytes, and the part; nothing where it
+    /// does not have it.
+    fn read_blob(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+        hash: BlobHash,
+        offset: u64,
+    ) -> BoxFuture<'_, Result<Bytes, TransportError>> {
+        let _ = (node_id, peer, hash, offset);
         nobody()
     }
 

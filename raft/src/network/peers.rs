@@ -17,9 +17,10 @@ use super::link::{BULK_PING_TIMEOUT, Body, CallError, Link, PING_TIMEOUT, Target
 use super::tls::{Identity, any_node, pinned_client};
 use super::wire::Message;
 use super::{
-    Append, Appended, Ballot, Client, HandedOver, Handover, Installed, LeaderVote, Transport,
-    TransportError, Voted, path,
+    Append, Appended, Ballot, BlobContent, Client, HandedOver, Handover, Installed, LeaderVote,
+    Transport, TransportError, Voted, path,
 };
+use crate::blobs::{self, BlobHash};
 use crate::error::ProposeError;
 use crate::snapshot::{Outgoing, SnapshotDir};
 use crate::types::{NodeId, Peer};
@@ -31,6 +32,10 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(5);
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a snapshot, which takes as long as it takes while the connection lives.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+/// For a file, from its first byte to its being synced.
+const BLOB_TIMEOUT: Duration = Duration::from_secs(600);
+/// For a piece of a file, or a look at one, which the other end reads to its end.
+const BLOB_QUESTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// A snapshot is kept so long after it was installed, and the log above it with it: the receiver
 /// goes on from there.
 const KEPT_AFTER: Duration = Duration::from_secs(5);
@@ -46,11 +51,12 @@ struct Shared {
     links: Mutex<BTreeMap<NodeId, Arc<Links>>>,
 }
 
-/// Three connections: what consensus says must not wait behind what it decides on, and nothing
-/// behind a snapshot.
+/// Four connections: what consensus says must not wait behind what it decides on, and nothing
+/// behind a snapshot or files.
 struct Links {
     consensus: Link,
     snapshot: Link,
+    blobs: Link,
     other: Link,
 }
 
@@ -84,6 +90,7 @@ impl Peers {
         let made = Arc::new(Links {
             consensus: link(PING_TIMEOUT),
             snapshot: link(BULK_PING_TIMEOUT),
+            blobs: link(BULK_PING_TIMEOUT),
             other: link(PING_TIMEOUT),
         });
         links.insert(node_id, made.clone());
@@ -104,6 +111,7 @@ impl Peers {
         let link = match path {
             path::APPEND | path::VOTE | path::PRE_VOTE | path::HAND_OVER => &links.consensus,
             path::SNAPSHOT_OFFER | path::SNAPSHOT => &links.snapshot,
+            path::HOLD_BLOB | path::STORE_BLOB | path::READ_BLOB => &links.blobs,
             _ => &links.other,
         };
         link.call(&address, path, body, ttl).await
@@ -191,6 +199,52 @@ impl Transport for Peers {
             let answer = self.call(node_id, path::HELLO, body, QUESTION_TIMEOUT);
             let answer = accepted(answer.await.map_err(transport)?)?;
             serde_json::from_slice(&answer).map_err(failed)
+        }
+        .boxed()
+    }
+
+    fn hold_blob(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+        hash: BlobHash,
+    ) -> BoxFuture<'_, Result<bool, TransportError>> {
+        self.0.book.member(node_id, &peer.address);
+        async move {
+            let body = whole(blobs::request(&hash, 0));
+            let answer = self.call(node_id, path::HOLD_BLOB, body, BLOB_QUESTION_TIMEOUT);
+            Ok(accepted(answer.await.map_err(transport)?)?.as_ref() == [1])
+        }
+        .boxed()
+    }
+
+    fn store_blob(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+        content: BlobContent,
+    ) -> BoxFuture<'_, Result<(), TransportError>> {
+        self.0.book.member(node_id, &peer.address);
+        async move {
+            let body = StreamBody::new(content).boxed_unsync();
+            let answer = self.call(node_id, path::STORE_BLOB, body, BLOB_TIMEOUT);
+            accepted(answer.await.map_err(transport)?).map(|_| ())
+        }
+        .boxed()
+    }
+
+    fn read_blob(
+        &self,
+        node_id: NodeId,
+        peer: &Peer,
+        hash: BlobHash,
+        offset: u64,
+    ) -> BoxFuture<'_, Result<Bytes, TransportError>> {
+        self.0.book.member(node_id, &peer.address);
+        async move {
+            let body = whole(blobs::request(&hash, offset));
+            let answer = self.call(node_id, path::READ_BLOB, body, BLOB_QUESTION_TIMEOUT);
+            accepted(answer.await.map_err(transport)?)
         }
         .boxed()
     }

@@ -27,6 +27,7 @@ use super::link::{
 };
 use super::path;
 use super::tls::{Asker, Identity};
+use crate::carried;
 use crate::error::ProposeError;
 use crate::types::NodeId;
 
@@ -258,11 +259,17 @@ impl Context {
             Asker::Node(_) => REQUEST_MAX_BYTES,
             Asker::Holder | Asker::Stranger => STRANGER_MAX_BYTES,
         };
+        let context = match asker {
+            Asker::Node(_) => carried::received(request.headers().get(carried::HEADER)),
+            Asker::Holder | Asker::Stranger => None,
+        };
         let request = read(request.into_body(), limit_bytes).await?;
-        self.answers
-            .answer(asker, request)
-            .await
-            .map_err(Failure::Refused)
+        let answer = self.answers.answer(asker, request);
+        let answered = match context {
+            Some(context) => carried::carrying(context, answer).await,
+            None => answer.await,
+        };
+        answered.map_err(Failure::Refused)
     }
 }
 

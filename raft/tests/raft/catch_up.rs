@@ -203,9 +203,10 @@ async fn a_transfer_cut_short_goes_on_where_it_was_with_a_newer_snapshot() {
     caught_up(dir.path(), &back, &nodes[0]).await;
     let installed = back.node.status().snapshot_index;
     assert_eq!(installed, nodes[0].node.status().snapshot_index);
-    // One file may come twice, the one that was under way.
+    // Two files may come twice: the one that was under way at the cut, and the one that was when the
+    // sender went over to the newer snapshot. All of them again would be six rounds more.
     let passed_bytes = line.passed_bytes();
-    assert!(passed_bytes < (ROUNDS + 3) * ROUND_BYTES, "{passed_bytes}");
+    assert!(passed_bytes < (ROUNDS + 4) * ROUND_BYTES, "{passed_bytes}");
 
     // Away again, and far behind again: what it has of its own snapshot does not come again.
     back.stop().await;

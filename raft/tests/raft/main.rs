@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod blobs;
 mod catch_up;
 mod cluster;
 mod codec;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::common::{Counter, clock, config, open_state, stop};
 use crate::line::Line;
 use bytes::Bytes;
+use ekho_raft::blobs::Blobs;
 use ekho_raft::network::{Answers, Asker, Authority, Identity, Listener, Peers};
 use ekho_raft::{Node, NodeId, Peer, ProposeError};
 use futures::FutureExt;
@@ -78,6 +79,7 @@ impl Running {
         config.bootstrap = node_id == 1;
         config.address = address.clone();
         config.timing.hello = Duration::from_millis(100);
+        config.blobs = Some(Blobs::open(&dir.join("blobs")).unwrap());
         config.transport = Arc::new(Peers::new(identity.clone(), node_id));
         let state = open_state(&dir);
         let node = Node::start(config, state, Counter::default())

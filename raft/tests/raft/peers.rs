@@ -215,3 +215,34 @@ async fn a_removed_node_cannot_write() {
         running.stop().await;
     }
 }
+
+/// Commands that wait for a majority that is not there do not keep a node from stopping.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_node_stops_without_the_others() {
+    let dir = TempDir::new().unwrap();
+    let mut nodes = three(dir.path()).await;
+    let last = nodes.remove(0);
+    for running in nodes {
+        running.stop().await;
+    }
+    let leader = last.node.clone();
+    let undecided = tokio::spawn(async move { leader.propose(Bytes::from_static(b"one")).await });
+    eventually("the command is in its log", || {
+        let report = last.node.report();
+        report.last_log_index > report.applied_index || undecided.is_finished()
+    })
+    .await;
+    // Much longer than the test may take.
+    let stopped = last.node.shutdown(TTL * 100);
+    tokio::time::timeout(TTL, stopped).await.expect("it stops");
+    let refused = undecided.await.unwrap();
+    assert!(
+        matches!(
+            refused,
+            Err(ProposeError::OutcomeUnknown
+                | ProposeError::NoLeader { .. }
+                | ProposeError::Stopped)
+        ),
+        "{refused:?}"
+    );
+}

@@ -47,6 +47,19 @@ impl EkhoRequestError {
         }
     }
 
+    /// The refusal that a JSON-RPC answer carries, which is an HTTP success.
+    pub(crate) fn of_rpc(path: String, error: Value) -> Self {
+        let reason = error["data"][0]["reason"].as_str();
+        Self {
+            path,
+            status_code: 200,
+            code: reason.map(str::to_lowercase),
+            request_id: None,
+            retry_after_seconds: None,
+            body: serde_json::json!({ "error": error["message"], "rpc_error": error }),
+        }
+    }
+
     /// The refusal in words: the body's `error` text, or the JSON of a validation failure.
     pub fn message(&self) -> String {
         match self.body.get("error").unwrap_or(&self.body) {
@@ -102,6 +115,12 @@ pub enum EkhoError {
     /// The caller's input cannot be sent; nothing was.
     #[error("invalid argument: {0}")]
     InvalidArgument(String),
+    /// An agent that a message was to be encrypted to has published no key; nothing was sent.
+    #[error("{0} has published no encryption key")]
+    NoEncryptionKey(String),
+    /// No identity key of the agent's in the ring signed its encryption key; nothing was sent.
+    #[error("no identity key of {0} that is believed signed its encryption key")]
+    EncryptionKeyNotTrusted(String),
     /// The `before_action` hook refused the action; nothing was sent.
     #[error("refused before it was proposed: {0}")]
     RefusedByHook(Box<dyn std::error::Error + Send + Sync>),
@@ -128,9 +147,13 @@ impl EkhoError {
         self.request().map(|refusal| refusal.status_code)
     }
 
-    /// Stable code of the refusal, if the relay gave one.
+    /// Stable code of the refusal, if the relay gave one, or of what cannot be encrypted.
     pub fn code(&self) -> Option<&str> {
-        self.request()?.code.as_deref()
+        match self {
+            Self::NoEncryptionKey(_) => Some("no_encryption_key"),
+            Self::EncryptionKeyNotTrusted(_) => Some("encryption_key_not_trusted"),
+            _ => self.request()?.code.as_deref(),
+        }
     }
 
     /// True where the same call may well succeed a little later: no answer, 429, 502, 503, 504, or

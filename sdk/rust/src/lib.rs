@@ -3,7 +3,7 @@
 //! [`EkhoAgentClient`] makes one agent call a method: it signs every try afresh, fails over
 //! between relay addresses and retries what is safe to repeat. [`EkhoAgentAdapter`] runs an agent
 //! on top of it: long poll, handlers with bounded concurrency, acks, heartbeats and operator
-//! controls. [`signing`] is the signature scheme alone, for callers with a transport of their own.
+//! controls. [`identity`] signs and encrypts messages end to end, and checks them. [`signing`] is the signature scheme alone, for callers with a transport of their own.
 //!
 //! ```no_run
 //! use ekho_client::{EkhoAgentClient, Recipient, MessageType, SendMessage};
@@ -28,10 +28,12 @@ mod adapter;
 mod call;
 mod client;
 mod error;
+pub mod identity;
 mod retry;
 pub mod signing;
 pub mod sse;
 mod time;
+mod trace;
 mod transport;
 pub mod types;
 
@@ -43,4 +45,5 @@ pub use client::{ClientBuilder, EkhoAgentClient, StreamEvent, Task};
 pub use error::{EkhoError, EkhoRequestError};
 pub use retry::{Backoff, RetryPolicy};
 pub use time::now_iso8601;
+pub use trace::TraceContext;
 pub use types::*;

@@ -67,7 +67,12 @@ pub(crate) fn judge(error: &EkhoError, repeat: Repeat) -> Verdict {
         EkhoError::Timeout { .. } if repeat == Repeat::Harmless => Verdict::Elsewhere(None),
         EkhoError::Request(refusal) => match refusal.status_code {
             429 => Verdict::Later(refusal.retry_after()),
-            // The relay answers 503 only where nothing was done.
+            // In all other cases of 503 nothing was done.
+            503 if repeat == Repeat::OnlyIfUndone
+                && refusal.code.as_deref() == Some("outcome_unknown") =>
+            {
+                Verdict::GiveUp
+            }
             503 => Verdict::Elsewhere(refusal.retry_after()),
             // A gateway's word: the relay behind it may have carried the call out.
             502 | 504 if repeat == Repeat::Harmless => Verdict::Elsewhere(refusal.retry_after()),
@@ -199,6 +204,15 @@ mod tests {
             None,
         ))
         .into()
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_not_done_again() {
+        let body = br#"{"code":"outcome_unknown"}"#;
+        let unknown = EkhoRequestError::from_answer("/v1/rooms", 503, body, None, None);
+        let unknown = EkhoError::from(Box::new(unknown));
+        assert_eq!(judge(&unknown, Repeat::OnlyIfUndone), Verdict::GiveUp);
+        assert_eq!(judge(&unknown, Repeat::Harmless), Verdict::Elsewhere(None));
     }
 
     fn fast(max_rounds: u32) -> RetryPolicy {

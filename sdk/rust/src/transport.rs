@@ -1,6 +1,7 @@
 //! One HTTP call to a relay: built and signed anew for every try, answered with its bytes or with
 //! the error of the last try. Touches the network and nothing of the domain.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +21,7 @@ const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 /// Connections to one cluster of relays.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    http: reqwest::Client,
-    /// Base URLs without a trailing slash.
-    relays: Vec<String>,
+    relays: Vec<Relay>,
     targets: Targets,
     retry: RetryPolicy,
     request_timeout: Duration,
@@ -30,6 +29,14 @@ pub(crate) struct Transport {
     max_answer_bytes: usize,
     /// No send leaves before this instant.
     sends_held_until: Mutex<Option<Instant>>,
+}
+
+/// One node.
+#[derive(Debug)]
+struct Relay {
+    /// Without a trailing slash.
+    base_url: String,
+    http: reqwest::Client,
 }
 
 /// What a [`Transport`] is made of.
@@ -49,34 +56,17 @@ impl Transport {
         if options.relays.is_empty() {
             return Err(EkhoError::invalid("no relay address was given"));
         }
+        install_crypto_provider();
         let relays = options
             .relays
             .iter()
-            .map(|relay| checked_base_url(relay))
-            .collect::<Result<Vec<_>, _>>()?;
-        install_crypto_provider();
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(options.connect_timeout)
-            // A signature is for one path on one relay: a redirect could only be misread.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("ekho-client-rust/", env!("CARGO_PKG_VERSION")));
-        for pem in &options.root_certificates_pem {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| EkhoError::invalid(format!("root certificate: {error}")))?;
-            if certificates.is_empty() {
-                return Err(EkhoError::invalid(
-                    "root certificate: no certificate in the PEM",
-                ));
-            }
-            for certificate in certificates {
-                http = http.add_root_certificate(certificate);
-            }
-        }
-        let http = http
-            .build()
-            .map_err(|error| EkhoError::invalid(format!("HTTP client: {error}")))?;
+            .map(|relay| {
+                let base_url = checked_base_url(relay)?;
+                let http = http_client(&base_url, &options)?;
+                Ok(Relay { base_url, http })
+            })
+            .collect::<Result<Vec<_>, EkhoError>>()?;
         Ok(Self {
-            http,
             targets: Targets::new(relays.len()),
             relays,
             retry: options.retry,
@@ -95,12 +85,17 @@ impl Transport {
         &self.retry
     }
 
-    /// Makes the call and reads its answer as JSON. An empty answer is read as `null`.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, EkhoError> {
-        let bytes = run(&self.retry, &self.targets, call.repeat, |relay| {
+    /// Makes the call and reads its answer as it is.
+    pub(crate) async fn raw(&self, call: &Call<'_>) -> Result<(Bytes, HeaderMap), EkhoError> {
+        run(&self.retry, &self.targets, call.repeat, |relay| {
             self.attempt_whole(relay, call)
         })
-        .await?;
+        .await
+    }
+
+    /// Makes the call and reads its answer as JSON. An empty answer is read as `null`.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, EkhoError> {
+        let (bytes, _) = self.raw(call).await?;
         let bytes = if bytes.is_empty() {
             &b"null"[..]
         } else {
@@ -132,16 +127,22 @@ impl Transport {
         .await
     }
 
-    async fn attempt_whole(&self, relay: usize, call: &Call<'_>) -> Result<Bytes, EkhoError> {
+    async fn attempt_whole(
+        &self,
+        relay: usize,
+        call: &Call<'_>,
+    ) -> Result<(Bytes, HeaderMap), EkhoError> {
         let timeout = self.request_timeout.saturating_add(call.relay_wait);
         let mut response = self.attempt(relay, call, Some(timeout)).await?;
-        read_up_to(&mut response, self.max_answer_bytes)
+        let headers = std::mem::take(response.headers_mut());
+        let bytes = read_up_to(&mut response, self.max_answer_bytes)
             .await
             .map_err(|source| transport_error(call, source))?
             .ok_or_else(|| EkhoError::AnswerTooLarge {
                 path: call.target.clone(),
                 limit_bytes: self.max_answer_bytes,
-            })
+            })?;
+        Ok((bytes, headers))
     }
 
     /// One try: signs now, sends, and turns every status but 2xx into an error.
@@ -154,10 +155,9 @@ impl Transport {
         if call.rate_limited {
             self.wait_for_rate_window().await;
         }
-        let base = self.relays.get(relay).map_or("", String::as_str);
-        let mut request = self
-            .http
-            .request(call.method.clone(), format!("{base}{}", call.target));
+        let Relay { base_url, http } = &self.relays[relay];
+        let target = format!("{base_url}{}", call.target);
+        let mut request = http.request(call.method.clone(), target);
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
@@ -234,6 +234,43 @@ impl Transport {
     }
 }
 
+/// What a relay is called with.
+fn http_client(base_url: &str, options: &TransportOptions) -> Result<reqwest::Client, EkhoError> {
+    let mut http = reqwest::Client::builder()
+        .connect_timeout(options.connect_timeout)
+        // A signature is for one path on one relay: a redirect could only be misread.
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("ekho-client-rust/", env!("CARGO_PKG_VERSION")));
+    if is_loopback(base_url) {
+        // A proxy for the rest of the world cannot reach a relay on this machine.
+        http = http.no_proxy();
+    }
+    for pem in &options.root_certificates_pem {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|error| EkhoError::invalid(format!("root certificate: {error}")))?;
+        if certificates.is_empty() {
+            return Err(EkhoError::invalid(
+                "root certificate: no certificate in the PEM",
+            ));
+        }
+        for certificate in certificates {
+            http = http.add_root_certificate(certificate);
+        }
+    }
+    http.build()
+        .map_err(|error| EkhoError::invalid(format!("HTTP client: {error}")))
+}
+
+fn is_loopback(base_url: &str) -> bool {
+    let url = reqwest::Url::parse(base_url).ok();
+    let host = url.as_ref().and_then(reqwest::Url::host_str);
+    let host = host.unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
 /// Accepts http and https; a path prefix is kept for proxies that strip it, and is not signed.
 fn checked_base_url(text: &str) -> Result<String, EkhoError> {
     let url = reqwest::Url::parse(text)
@@ -305,7 +342,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Transport, TransportOptions, checked_base_url};
+    use super::{Transport, TransportOptions, checked_base_url, is_loopback};
     use crate::retry::RetryPolicy;
 
     #[tokio::test(start_paused = true)]
@@ -347,6 +384,19 @@ mod tests {
         ];
         for (given, kept) in cases {
             assert_eq!(checked_base_url(given).unwrap(), kept);
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (base_url, expected) in [
+            ("http://localhost:4000", true),
+            ("https://127.0.0.1/relay", true),
+            ("http://[::1]:4000", true),
+            ("http://127.0.0.1.example.org", false),
+            ("https://10.0.0.1", false),
+        ] {
+            assert_eq!(is_loopback(base_url), expected, "{base_url}");
         }
     }
 

@@ -2,12 +2,13 @@
 
 use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
 
 use super::failure::Failure;
 use crate::api::query::pairs;
-use crate::api::signed::read_body;
+use crate::api::signed::{read_body, received};
 use crate::api::{ApiError, App};
 use crate::ingress::authenticate::authenticate;
 use crate::service::ServiceError;
@@ -58,30 +59,20 @@ pub struct Ask {
     pub tenant: String,
 }
 
-/// A request's parts that say who asks.
-pub struct Shown<'a> {
-    /// Its method.
-    pub method: &'a Method,
-    /// Its address.
-    pub uri: &'a Uri,
-    /// Its headers.
-    pub headers: &'a HeaderMap,
-}
-
 /// Reads the body and finds out who asks, by token or by signature.
-pub async fn identify(app: &App, shown: Shown<'_>, body: Body) -> Result<(Party, Bytes), Failure> {
-    let body = read_body(shown.headers, body, app.body_limit_bytes).await?;
-    let party = who(app, shown, &body).await.map_err(ApiError::from)?;
+pub async fn identify(app: &App, parts: &Parts, body: Body) -> Result<(Party, Bytes), Failure> {
+    let body = read_body(&parts.headers, body, app.body_limit_bytes).await?;
+    let party = who(app, parts, &body).await.map_err(ApiError::from)?;
     Ok((party, body))
 }
 
-async fn who(app: &App, shown: Shown<'_>, body: &Bytes) -> Result<Party, ServiceError> {
+async fn who(app: &App, parts: &Parts, body: &Bytes) -> Result<Party, ServiceError> {
     let service = &app.service;
-    if let Some(token) = bearer(shown.headers) {
+    if let Some(token) = bearer(&parts.headers) {
         return service.client_of(token).await;
     }
-    let path = shown.uri.path();
-    let (caller, _) = authenticate(service, shown.method, path, shown.headers, body).await?;
+    let received = received(app, parts);
+    let (caller, _) = authenticate(service, received, &parts.headers, body).await?;
     Ok(Party::Signed(caller))
 }
 

@@ -85,6 +85,11 @@ impl Failure {
         failure
     }
 
+    /// What is wrong, for people.
+    pub fn text(&self) -> &str {
+        &self.message
+    }
+
     /// No such task, for the caller.
     pub fn no_task(task_id: &str) -> Self {
         Failure::new(

@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::ask::{Ask, Shown, Version, identify};
+use super::ask::{Ask, Version, identify};
 use super::failure::Failure;
 use super::methods::{self, Updates};
 use super::{card, push, v03};
@@ -48,12 +48,7 @@ enum Answer {
 
 async fn answer(app: App, tenant: String, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let shown = Shown {
-        method: &parts.method,
-        uri: &parts.uri,
-        headers: &parts.headers,
-    };
-    let (by, body) = match identify(&app, shown, body).await {
+    let (by, body) = match identify(&app, &parts, body).await {
         Ok(known) => known,
         Err(failure) => return refuse(Value::Null, &failure),
     };

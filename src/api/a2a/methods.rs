@@ -14,13 +14,13 @@ use futures::Stream;
 
 use super::ask::Ask;
 use super::failure::Failure;
-use super::render::{self, TASK_PREFIX};
+use super::render;
 use super::sending;
-use crate::id;
 use crate::machine::command::TaskRequest;
 use crate::machine::outcome::Refusal;
 use crate::service::ServiceError;
-use crate::service::tasks::{Filter, Wanted};
+use crate::service::task_lists::Filter;
+use crate::service::tasks::Wanted;
 
 /// Tasks of a page.
 const PAGE: i32 = 50;
@@ -206,7 +206,7 @@ pub async fn asked(ask: &Ask, tenant: &str) -> Result<Agent, Failure> {
 
 /// The UUID behind a task's id; another text names no task.
 pub fn read_task_id(task_id: &str) -> Result<u128, Failure> {
-    id::to_uuid(TASK_PREFIX, task_id).ok_or_else(|| Failure::no_task(task_id))
+    render::read_task_id(task_id).ok_or_else(|| Failure::no_task(task_id))
 }
 
 fn task_of(ask: &Ask, view: &View, uuid: u128) -> Result<Stored, Failure> {

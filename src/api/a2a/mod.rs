@@ -21,7 +21,7 @@ mod push;
 mod rest;
 pub(super) mod sending;
 mod signature;
-mod v03;
+pub(super) mod v03;
 
 use axum::Router;
 

@@ -16,7 +16,7 @@ use futures::StreamExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::ask::{Ask, Shown, Version, identify};
+use super::ask::{Ask, Version, identify};
 use super::card;
 use super::failure::Failure;
 use super::jsonrpc::KEEP_ALIVE;
@@ -64,12 +64,7 @@ async fn handle(
     if Version::of(&parts.headers, &parts.uri)? != Version::V1 {
         return Err(Failure::version("0.3", "1.0"));
     }
-    let shown = Shown {
-        method: &parts.method,
-        uri: &parts.uri,
-        headers: &parts.headers,
-    };
-    let (by, body) = identify(&app, shown, body).await?;
+    let (by, body) = identify(&app, &parts, body).await?;
     let name = |wanted: &str| {
         let found = names.iter().find(|(name, _)| name == wanted);
         found.map(|(_, value)| value.clone())

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::ID_MAX_BYTES;
 use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
+use crate::api::list::{ListParams, ListQuery, Paging, number_of};
 use crate::api::openapi::Routes;
 use crate::api::path::PathId;
 use crate::api::signed::Signed;
@@ -24,6 +25,8 @@ use crate::service::ServiceError;
 
 /// Longest a floor can be taken for.
 const FLOOR_MAX_SECONDS: u64 = 3600;
+/// Cursors of a conversation are places in the order of the fleet.
+const CURSOR_PREFIX: &str = "seq_";
 /// How long a floor is taken for when the caller does not say.
 const FLOOR_DEFAULT_SECONDS: u64 = 60;
 
@@ -32,6 +35,7 @@ pub fn router() -> Routes {
         .routes(routes!(create_room))
         .routes(routes!(notice))
         .routes(routes!(acquire_floor, release_floor))
+        .routes(routes!(messages))
 }
 
 /// A room to be.
@@ -98,10 +102,11 @@ async fn create_room(
 struct Notice {
     #[schema(min_length = 1, max_length = 255)]
     conversation_id: String,
+    /// By default `stalled`.
     #[schema(min_length = 1, max_length = 64)]
-    reason: String,
-    #[schema(minimum = 0, maximum = 1_000_000_000)]
-    pending_count: u64,
+    reason: Option<String>,
+    #[schema(minimum = 0, maximum = 1_000_000_000, default = 0)]
+    pending_count: Option<u64>,
     /// Any JSON up to 4 KiB.
     #[schema(value_type = Value, required = false)]
     budget: Option<Value>,
@@ -127,11 +132,9 @@ struct Noticed {
 async fn notice(State(app): State<App>, signed: Signed) -> Result<Json<Noticed>, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let conversation_id = fields.text("conversation_id", ID_MAX_BYTES);
-    let reason = fields.text("reason", 64);
+    let reason = fields.optional_text("reason", 64);
+    let reason = reason.unwrap_or_else(|| "stalled".into());
     let pending_count = fields.number("pending_count", 0..=1_000_000_000);
-    if pending_count.is_none() {
-        fields.required("pending_count");
-    }
     let budget = fields.any("budget", 4 << 10).map(str::to_string);
     fields.finish()?;
     let pending_count = pending_count.unwrap_or(0);
@@ -224,6 +227,70 @@ fn tail_message<'a>(message: &'a Message, body: &'a [u8]) -> Result<TailView<'a>
         message_type: &message.message_type,
         body,
         created_at: Iso(message.created_ms),
+    })
+}
+
+/// A message of a conversation, as one of its two sides sees it.
+#[derive(Serialize, ToSchema)]
+struct SaidView<'a> {
+    #[serde(flatten)]
+    said: TailView<'a>,
+    sender_kind: &'static str,
+    /// `agent`, `group` or `broadcast`.
+    recipient_kind: &'static str,
+    recipient_id: Option<&'a str>,
+    correlation_id: &'a str,
+}
+
+/// A page of a conversation.
+#[derive(Serialize, ToSchema)]
+struct SaidList<'a> {
+    /// Newest first.
+    messages: Vec<SaidView<'a>>,
+    #[serde(flatten)]
+    paging: Paging,
+}
+
+/// What you sent and received in a conversation, newest first.
+///
+/// What waits for you and was not handed out yet is not among it. 404 where nothing is.
+#[utoipa::path(
+    get,
+    path = "/v1/conversations/{id}/messages",
+    operation_id = "list_conversation_messages",
+    params(ListParams),
+    responses((status = 200, body = SaidList)),
+)]
+async fn messages(
+    State(app): State<App>,
+    conversation_id: PathId,
+    query: ListQuery,
+    signed: Signed,
+) -> Result<Response, ApiError> {
+    let conversation_id = conversation_id.get()?;
+    check_conversation(&conversation_id)?;
+    let before = query.cursor(|text| number_of(CURSOR_PREFIX, text))?;
+    let found = app
+        .service
+        .said(&signed.caller, &conversation_id, before, query.up_to())
+        .await?;
+    let rows = found.rows.iter().skip(query.skip());
+    let messages = rows.map(|(message, body)| said(message, body));
+    Ok(Json(SaidList {
+        messages: messages.collect::<Result<_, _>>()?,
+        paging: query.paging(found.next.map(|seq| id::from_number(CURSOR_PREFIX, seq))),
+    })
+    .into_response())
+}
+
+fn said<'a>(message: &'a Message, body: &'a [u8]) -> Result<SaidView<'a>, ServiceError> {
+    let (recipient_kind, recipient_id) = message.recipient.kind_and_id();
+    Ok(SaidView {
+        said: tail_message(message, body)?,
+        sender_kind: message.sender_kind(),
+        recipient_kind,
+        recipient_id,
+        correlation_id: &message.correlation_id,
     })
 }
 

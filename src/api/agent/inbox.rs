@@ -17,13 +17,15 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
+use super::attachments::{BoundAttachment, bound};
 use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::openapi::Routes;
 use crate::api::openapi::shapes::StreamEvent;
 use crate::api::query::pairs;
 use crate::api::signed::Signed;
-use crate::api::{ApiError, App, words};
+use crate::api::words::{self, signed_text};
+use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
 use crate::machine::command::{Nack, Poll};
@@ -131,19 +133,28 @@ struct MessageView<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     #[schema(required = false)]
     tags: &'a [String],
+    /// What it binds, to be had at `/v1/attachments/{id}`; left out where it is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    attachments: Vec<BoundAttachment>,
     created_at: Iso,
     deadline_at: Iso,
     /// How often it has been handed out, this time included.
     attempt: u32,
+    /// An end-to-end signature of the agent that sent it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     agent_sig: Option<&'a str>,
+    /// The same of an operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    operator_sig: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    sig_canonical: Option<&'a str>,
+    #[schema(schema_with = signed_text, required = false)]
+    sig_canonical: Option<&'a RawValue>,
 }
 
 /// What an operator told the agent.
@@ -183,6 +194,9 @@ fn message_view(item: &InboxMessage) -> Result<MessageView<'_>, ServiceError> {
     let text = std::str::from_utf8(&item.body).map_err(|error| damaged(&error))?;
     let metadata = item.message.metadata.as_deref().unwrap_or("{}");
     let envelope = item.message.envelope.as_ref();
+    let signature = envelope.map(|envelope| envelope.agent_sig.as_str());
+    let canonical = envelope.map(|envelope| envelope.sig_canonical.as_str());
+    let is_agents = item.message.sender_kind() == "agent";
     Ok(MessageView {
         message_id: id::from_uuid("msg_", item.message.uuid),
         conversation_id: &item.message.conversation_id,
@@ -194,12 +208,18 @@ fn message_view(item: &InboxMessage) -> Result<MessageView<'_>, ServiceError> {
         body: serde_json::from_str(text).map_err(|error| damaged(&error))?,
         metadata: serde_json::from_str(metadata).map_err(|error| damaged(&error))?,
         tags: &item.message.tags,
+        attachments: bound(&item.attachments),
         created_at: Iso(item.message.created_ms),
         deadline_at: Iso(item.message.deadline_ms),
         attempt: item.attempt,
-        agent_sig: envelope.map(|envelope| envelope.agent_sig.as_str()),
+        agent_sig: signature.filter(|_| is_agents),
+        operator_sig: signature.filter(|_| !is_agents),
         key_id: envelope.map(|envelope| envelope.key_id.as_str()),
-        sig_canonical: envelope.map(|envelope| envelope.sig_canonical.as_str()),
+        sig_canonical: canonical
+            .filter(|signed| !signed.is_empty())
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| damaged(&error))?,
     })
 }
 

@@ -14,17 +14,19 @@ use utoipa::openapi::schema::Object;
 use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
+use super::attachments::{BoundAttachment, attachment_uuid, bound};
 use super::inbox::view_age;
 use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::openapi::Routes;
 use crate::api::path::PathId;
 use crate::api::signed::Signed;
-use crate::api::words::{self, MESSAGE_TYPES, PRIORITIES};
+use crate::api::words::{self, MESSAGE_TYPES, PRIORITIES, SIGNED_MAX_BYTES, signed_text};
 use crate::api::{ApiError, App};
 use crate::clock::{Iso, now_ms};
 use crate::id;
 use crate::ingress::signing::hash;
+use crate::machine::attachment::PER_MESSAGE_MAX;
 use crate::machine::command::{Judged, NewMessage, Schedule};
 use crate::machine::outcome::{RateState, Refusal, Sent};
 use crate::service::edge::Sending;
@@ -121,15 +123,19 @@ struct NewMessageShape {
     /// Not handed out before so many seconds are over.
     #[schema(minimum = 0, maximum = 2_592_000)]
     delay_seconds: Option<u64>,
+    /// Ids of attachments that go with it. They have to be the sender's, or ones that it was sent.
+    #[schema(max_items = 10)]
+    attachment_ids: Option<Vec<String>>,
     /// An end-to-end signature, passed on as it is.
     #[schema(min_length = 1, max_length = 1024)]
     agent_sig: Option<String>,
     /// With `agent_sig`.
     #[schema(min_length = 1, max_length = 255)]
     key_id: Option<String>,
-    /// With `agent_sig`.
-    #[schema(min_length = 1, max_length = 8192)]
-    sig_canonical: Option<String>,
+    /// With `agent_sig`: what was signed, a text or an object of up to 8 KiB, delivered as the
+    /// bytes that were sent.
+    #[schema(schema_with = signed_text, required = false)]
+    sig_canonical: Option<Value>,
 }
 
 /// A message of a batch.
@@ -217,17 +223,18 @@ struct BatchOutcomes {
         Code::UnknownRecipient, Code::RoomConversation, Code::TooManyRecipients, Code::RateLimited,
         Code::IdempotencyConflict, Code::PolicyDenied, Code::AgentPaused, Code::AgentQuarantined,
         Code::KeyRevoked, Code::BlockedByExtension, Code::ExtensionUnavailable,
-        Code::EdgeOutboxFull
+        Code::EdgeOutboxFull, Code::UnknownAttachment, Code::LimitReached, Code::Conflict
     ]))),
 )]
 async fn send(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;
     let mut message = read_message(&mut fields);
+    let binds = read_attachments(&mut fields);
     fields.finish()?;
     if let Some(key) = signed.idempotency_key {
         message.idempotency = Some((checked_key(key)?, signed.body_hash));
     }
-    let (result, rate) = match app.service.send_one(signed.caller, message).await? {
+    let (result, rate) = match app.service.send_one(signed.caller, message, binds).await? {
         Sending::Decided(result, rate) => (result, rate),
         Sending::Stored {
             message,
@@ -272,10 +279,12 @@ async fn send_batch(State(app): State<App>, signed: Signed) -> Result<Response, 
         if let Some(key) = fields.optional_text("idempotency_key", ID_MAX_BYTES) {
             message.idempotency = Some((key, hash(raw.as_bytes())));
         }
-        message
+        (message, read_attachments(fields))
     });
     fields.finish()?;
-    let (results, rate) = app.service.send_batch(signed.caller, messages).await?;
+    let (messages, binds) = messages.into_iter().unzip();
+    let sent = app.service.send_batch(signed.caller, messages, binds);
+    let (results, rate) = sent.await?;
     let mut headers = HeaderMap::new();
     rate_headers(&mut headers, &rate);
     let results = results.into_iter().map(batch_result).collect();
@@ -354,12 +363,20 @@ fn read_message(fields: &mut Fields<'_>) -> NewMessage {
         metadata: fields.object("metadata", 64 << 10).map(str::to_string),
         conversation_id: fields.text("conversation_id", ID_MAX_BYTES),
         correlation_id: fields.text("correlation_id", ID_MAX_BYTES),
-        envelope: read_envelope(fields),
+        envelope: read_envelope(fields, "agent_sig"),
         idempotency: None,
         approval: id::new_uuid(),
         tags: Vec::new(),
         judged: Judged::default(),
     }
+}
+
+/// Reads which attachments a message binds.
+pub fn read_attachments(fields: &mut Fields<'_>) -> Vec<u128> {
+    let ids = fields.texts("attachment_ids", PER_MESSAGE_MAX, ID_MAX_BYTES);
+    // A text that cannot be an id names none: nothing is under this one.
+    let uuid = |id: &String| attachment_uuid(id).unwrap_or_default();
+    ids.iter().map(uuid).collect()
 }
 
 fn read_recipient(fields: &mut Fields<'_>) -> Recipient {
@@ -390,14 +407,18 @@ fn read_schedule(fields: &mut Fields<'_>) -> Schedule {
     }
 }
 
-fn read_envelope(fields: &mut Fields<'_>) -> Option<Envelope> {
-    let agent_sig = fields.optional_text("agent_sig", 1024);
+/// Reads an end-to-end signature; `name` is that of the signature itself.
+pub fn read_envelope(fields: &mut Fields<'_>, name: &str) -> Option<Envelope> {
+    let signature = fields.optional_text(name, 1024);
     let key_id = fields.optional_text("key_id", 255);
-    let sig_canonical = fields.optional_text("sig_canonical", 8 << 10);
+    let signed = fields.any("sig_canonical", SIGNED_MAX_BYTES);
+    if signed.is_some_and(|signed| !signed.starts_with(['"', '{'])) {
+        fields.wrong("sig_canonical", "expected a text or an object");
+    }
     Some(Envelope {
-        agent_sig: agent_sig?,
+        agent_sig: signature?,
         key_id: key_id.unwrap_or_default(),
-        sig_canonical: sig_canonical.unwrap_or_default(),
+        sig_canonical: signed.unwrap_or_default().into(),
     })
 }
 
@@ -429,6 +450,10 @@ pub struct StatusView {
     delivery_count: u32,
     /// At most 1,000.
     pub deliveries: Vec<DeliveryView>,
+    /// Left out where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    attachments: Vec<BoundAttachment>,
     /// Of an edge node that is cut off: how long ago it knew all that was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -475,6 +500,7 @@ pub fn status_view(found: &MessageStatus) -> StatusView {
         deliveries: deliveries
             .map(|(agent, delivery)| delivery_view(message.uuid, agent, delivery))
             .collect(),
+        attachments: bound(&found.attachments),
         view_age_ms: found.view_age_ms,
     }
 }

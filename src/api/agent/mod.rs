@@ -1,11 +1,15 @@
 //! The agent API: enrolment, and everything agents sign.
 
 mod actions;
+pub(super) mod attachments;
 mod conversations;
+pub(super) mod encryption;
 mod enroll;
 mod identity;
 mod inbox;
+mod keys;
 pub(super) mod messages;
+mod peers;
 mod tasks;
 
 use super::openapi::Routes;
@@ -20,7 +24,11 @@ pub fn router() -> Routes {
         .merge(messages::router())
         .merge(inbox::router())
         .merge(identity::router())
+        .merge(keys::router())
+        .merge(encryption::router())
+        .merge(peers::router())
         .merge(actions::router())
         .merge(conversations::router())
         .merge(tasks::router())
+        .merge(attachments::router())
 }

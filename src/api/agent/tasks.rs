@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use super::ID_MAX_BYTES;
 use crate::api::a2a::card::Own;
-use crate::api::a2a::render::{self, TASK_PREFIX};
+use crate::api::a2a::render;
 use crate::api::a2a::sending::PARTS_MAX;
 use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
@@ -264,7 +264,7 @@ async fn update(
 }
 
 fn read_id(task_id: PathId) -> Result<u128, ApiError> {
-    let uuid = id::to_uuid(TASK_PREFIX, &task_id.get()?);
+    let uuid = render::read_task_id(&task_id.get()?);
     uuid.ok_or_else(|| Refusal::NotFound.into())
 }
 

@@ -211,6 +211,8 @@ impl Operation<'_> {
                 Code::TimestampSkew,
                 Code::TimestampBeforeLeadership,
                 Code::InvalidSignature,
+                Code::SecretNotShown,
+                Code::SecretInTheOpen,
                 Code::ReplayedNonce,
             ]),
             Asker::Operator => {

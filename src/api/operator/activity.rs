@@ -119,6 +119,9 @@ struct SpanView {
     from: Iso,
     #[serde(flatten)]
     totals: TotalsView,
+    /// The most deliveries that waited at once to be handed out, as far as was seen; null before
+    /// the node began to look.
+    queued: Option<u64>,
 }
 
 /// How much happened.
@@ -145,9 +148,12 @@ async fn activity(
 ) -> Result<Json<Activity>, ApiError> {
     let window = window(&pairs(uri.query())?)?;
     let found = app.service.activity(operator.fleet(), window).await?;
-    let spans = found.spans.iter().map(|(at_ms, totals)| SpanView {
+    let queued = found.queued.iter().chain(std::iter::repeat(&None));
+    let spans = found.spans.iter().zip(queued);
+    let spans = spans.map(|((at_ms, totals), queued)| SpanView {
         from: Iso(*at_ms),
         totals: totals_view(totals),
+        queued: *queued,
     });
     Ok(Json(Activity {
         span_seconds: window.span.ms() / 1000,

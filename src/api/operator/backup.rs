@@ -1,6 +1,7 @@
 //! Backups: the whole relay's state as one file, while it runs.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -20,9 +21,9 @@ use crate::api::fields::Invalid;
 use crate::api::openapi::Routes;
 use crate::api::query::pairs;
 use crate::api::{ApiError, App};
-use crate::backup::{self, LABEL_MAX_CHARS, is_label};
-use crate::service::ServiceError;
+use crate::backup::{self, BackupError, LABEL_MAX_CHARS, is_label};
 use crate::service::backup::Backup;
+use crate::service::{Service, ServiceError};
 
 /// Bytes sent at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -55,7 +56,7 @@ struct Label {
 /// Takes a backup of the whole relay.
 ///
 /// A tar archive: `backup.json` says what it is, `state/` holds the data as of now, with everything
-/// that was answered before, and `SHA256SUMS` is its end; where that is missing, it was cut short.
+/// that was answered before, `attachments/` the files of attachments, and `SHA256SUMS` is its end; where that is missing, it was cut short.
 /// Secrets are in it as they are stored, sealed by the master secret, which is not; messages are
 /// readable. One at a time from a node.
 #[utoipa::path(
@@ -92,7 +93,8 @@ async fn take(
         draining: app.service.draining.clone(),
         is_broken: false,
     };
-    tokio::task::spawn_blocking(move || send(&backup, sink));
+    let service = Arc::clone(&app.service);
+    tokio::task::spawn_blocking(move || send(&service, &backup, sink));
     let body = Body::from_stream(stream::poll_fn(move |context| chunks.poll_recv(context)));
     let headers = [
         (
@@ -109,9 +111,18 @@ async fn take(
 }
 
 /// Sends a backup to its end, or breaks the answer off, which is shorter then than it said.
-fn send(backup: &Backup, sink: Chunks) {
+fn send(service: &Service, backup: &Backup, sink: Chunks) {
     let mut sink = BufWriter::with_capacity(CHUNK_BYTES, sink);
-    let written = backup::write(&backup.manifest, &backup.dir(), &backup.crc32s(), &mut sink);
+    let source = backup::Source {
+        state: &backup.dir(),
+        crc32s: &backup.crc32s(),
+        attachments: backup.attachments_dir(),
+        attached: backup.attached(),
+    };
+    let written = backup::write(&backup.manifest, &source, &mut sink);
+    if let Err(BackupError::Attachment(hash)) = &written {
+        service.attachment_damaged(*hash);
+    }
     let log_index = backup.manifest.point.log_index;
     match written {
         Ok(()) => tracing::info!(log_index, "a backup was taken"),

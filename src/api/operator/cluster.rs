@@ -70,6 +70,8 @@ struct NodeView {
     node_id: u64,
     /// Where other nodes reach it.
     address: String,
+    /// Where clients and browsers reach it; null where it was not heard yet.
+    base_url: Option<String>,
     /// `leader`, `follower`, `candidate`, `learner` or `stopped`.
     role: String,
     /// What it is meant to be: `voter`, `learner`, `edge` or `removed`.
@@ -98,6 +100,8 @@ struct NodeView {
     outbox_entries: Option<u64>,
     /// How long the oldest of them has waited.
     outbox_oldest_seconds: Option<u64>,
+    /// Files of attachments that it should have and does not; null where it does not say.
+    missing_files: Option<u64>,
 }
 
 impl From<NodeStatus> for NodeView {
@@ -114,6 +118,7 @@ impl From<NodeStatus> for NodeView {
         NodeView {
             node_id: node.node_id,
             address: node.address,
+            base_url: Some(node.public_url).filter(|url| !url.is_empty()),
             role: node.role.as_str().into(),
             part: node.part.as_str(),
             voter: node.is_voter,
@@ -126,6 +131,7 @@ impl From<NodeStatus> for NodeView {
             disk_free_bytes: node.disk_free_bytes,
             round_trip_ms: node.round_trip.map(|took| took.as_secs_f64() * 1000.0),
             failure: node.failure,
+            missing_files: node.files.map(|files| files.missing),
             outbox_entries: node.backlog.map(|backlog| backlog.entries),
             outbox_oldest_seconds: node.backlog.and_then(|backlog| {
                 let waited_ms = now_ms().saturating_sub(backlog.oldest_ms?);
@@ -138,13 +144,13 @@ impl From<NodeStatus> for NodeView {
 impl From<ClusterStatus> for ClusterView {
     fn from(status: ClusterStatus) -> Self {
         ClusterView {
+            can_decide: status.can_decide(),
             cluster_id: status.cluster_id,
             node_id: status.node_id,
             leader: status.leader,
             term: status.term,
             feature_level: status.feature_level.max(1),
             changing: status.is_changing,
-            can_decide: status.reachable_voters >= status.needed_voters,
             reachable_voters: status.reachable_voters,
             needed_voters: status.needed_voters,
             nodes: status.nodes.into_iter().map(NodeView::from).collect(),

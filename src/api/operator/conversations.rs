@@ -10,6 +10,7 @@ use super::SignedIn;
 use super::audit::{EventView, event_view};
 use super::list::{ListParams, ListQuery, Paging, number_of};
 use super::messages::{MessageView, message_view};
+use crate::api::agent::attachments::{BoundAttachment, bound};
 use crate::api::fields::Invalid;
 use crate::api::openapi::Routes;
 use crate::api::path::PathId;
@@ -63,8 +64,11 @@ struct ConversationList {
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum ItemView {
-    /// A message.
-    Message { message: MessageView },
+    /// A message, and the files that it binds.
+    Message {
+        message: MessageView,
+        attachments: Vec<BoundAttachment>,
+    },
     /// What became of one.
     Event { event: EventView },
 }
@@ -168,8 +172,9 @@ async fn timeline(
         .timeline(operator.fleet(), &conversation_id.get()?, after, wants)
         .await?;
     let item = |item: &Item| match item {
-        Item::Message(message, body) => ItemView::Message {
+        Item::Message(message, body, attachments) => ItemView::Message {
             message: message_view(message, body),
+            attachments: bound(attachments),
         },
         Item::Event(event) => ItemView::Event {
             event: event_view(event),

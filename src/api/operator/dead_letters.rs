@@ -26,6 +26,7 @@ const IDS_MAX: usize = 100;
 pub fn router() -> Routes {
     Routes::default()
         .routes(routes!(list))
+        .routes(routes!(reasons))
         .routes(routes!(redrive))
         .routes(routes!(purge))
         .routes(routes!(detail))
@@ -126,6 +127,46 @@ async fn list(
         dead_letters: page.rows.iter().skip(query.skip()).map(view).collect(),
         total: query.total(counted.then_some(all), page.rows.len(), &next),
         paging: query.paging(next),
+    }))
+}
+
+/// Why dead letters were given up.
+#[derive(Serialize, ToSchema)]
+struct ReasonList {
+    /// The most frequent first, up to 100.
+    reasons: Vec<ReasonView>,
+    /// Dead letters looked at: the newest ones, up to about 10,000.
+    looked_at: usize,
+    /// Whether those were all.
+    complete: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ReasonView {
+    failure_reason: String,
+    /// How many were given up for it.
+    count: u64,
+    newest_at: Iso,
+}
+
+/// Why dead letters were given up, and how many for which reason.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/dead-letters/reasons",
+    operation_id = "list_dead_letter_reasons",
+    responses((status = 200, body = ReasonList)),
+)]
+async fn reasons(State(app): State<App>, operator: SignedIn) -> Result<Json<ReasonList>, ApiError> {
+    let found = app.service.dead_letter_reasons(operator.fleet()).await?;
+    let reasons = found.reasons.into_iter().map(|reason| ReasonView {
+        failure_reason: reason.text,
+        count: reason.count,
+        newest_at: Iso(reason.newest_ms),
+    });
+    Ok(Json(ReasonList {
+        reasons: reasons.collect(),
+        looked_at: found.looked_at,
+        complete: found.complete,
     }))
 }
 

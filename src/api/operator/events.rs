@@ -14,7 +14,9 @@ use super::audit::{EventView, event_view};
 use super::license::{self, LicenseProblem};
 use super::list::{ListParams, ListQuery, Paging, direction, number_of};
 use crate::api::openapi::Routes;
+use crate::api::path::PathId;
 use crate::api::{ApiError, App};
+use crate::machine::outcome::Refusal;
 use crate::service::events::{Filter, PublicEvent};
 
 /// What leaves out events.
@@ -31,6 +33,7 @@ const FILTERS: [&str; 7] = [
 pub fn router() -> Routes {
     Routes::default()
         .routes(routes!(list))
+        .routes(routes!(detail))
         .routes(routes!(overview))
 }
 
@@ -120,6 +123,31 @@ async fn list(
         events: shown.map(event_view).collect(),
         total: query.total(counted.then_some(all), page.rows.len(), &next),
         paging: query.paging(next),
+    }))
+}
+
+/// One event.
+#[derive(Serialize, ToSchema)]
+struct OneEvent {
+    event: EventView,
+}
+
+/// One event.
+#[utoipa::path(
+    get,
+    path = "/v1/operator/events/{id}",
+    operation_id = "get_event",
+    responses((status = 200, body = OneEvent)),
+)]
+async fn detail(
+    State(app): State<App>,
+    operator: SignedIn,
+    event_id: PathId,
+) -> Result<Json<OneEvent>, ApiError> {
+    let seq = number_of("evt_", &event_id.get()?).ok_or(Refusal::NotFound)?;
+    let found = app.service.event(operator.fleet(), seq).await?;
+    Ok(Json(OneEvent {
+        event: event_view(&found),
     }))
 }
 

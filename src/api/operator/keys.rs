@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use super::list::{ListParams, ListQuery, Paging};
 use super::{Done, Given, SignedIn, done};
+use crate::api::agent::encryption::EncryptionKeyView;
 use crate::api::code::Code;
 use crate::api::fields::Fields;
 use crate::api::openapi::Routes;
@@ -228,8 +229,9 @@ async fn list_revoked(
 ) -> Result<Json<RevokedList>, ApiError> {
     let after = after(&query)?;
     let wants = query.skip() + query.limit;
-    let found = app.service.revoked_keys(operator.fleet(), &after, wants);
-    let (shown, next) = found.await?;
+    let view = app.service.operator_view().await?;
+    let service = &app.service;
+    let (shown, next) = service.revoked_keys(&view, operator.fleet(), &after, wants)?;
     let keys = shown.iter().skip(query.skip()).map(RevokedView::from);
     Ok(Json(RevokedList {
         keys: keys.collect(),
@@ -427,6 +429,8 @@ fn agent_key_view(key: &AgentKey, current: bool, revoked: Option<&RevokedKey>) -
 struct AgentKeys {
     /// At most 20, the newest first.
     keys: Vec<AgentKeyView>,
+    /// Keys that others encrypt to; at most 50, the one published last first.
+    encryption_keys: Vec<EncryptionKeyView>,
 }
 
 /// Keys that an agent registered, the newest first.
@@ -442,15 +446,21 @@ async fn of_agent(
     agent_id: PathId,
 ) -> Result<Json<AgentKeys>, ApiError> {
     let agent_id = agent_id.get()?;
-    let found = app.service.agent_keys(operator.fleet(), &agent_id).await?;
+    let view = app.service.operator_view().await?;
+    let found = app.service.agent_keys(&view, operator.fleet(), &agent_id)?;
     let views = found
         .iter()
         .map(|(key, current, revoked)| agent_key_view(key, *current, revoked.as_ref()));
-    let keys = views.collect();
-    Ok(Json(AgentKeys { keys }))
+    let published = app
+        .service
+        .encryption_keys(&view, operator.fleet(), &agent_id)?;
+    Ok(Json(AgentKeys {
+        keys: views.collect(),
+        encryption_keys: published.into_iter().map(EncryptionKeyView::new).collect(),
+    }))
 }
 
-/// Revokes a key of an agent for good.
+/// Revokes a key of an agent for good, be it an identity key or one to encrypt to.
 #[utoipa::path(
     post,
     path = "/v1/operator/agents/{id}/keys/{key}/revoke",

@@ -1,28 +1,27 @@
-//! Messages that operators send, look at, take back and send on; and the rooms they may send to.
+//! Messages that operators send, look at, take back and send on.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use ekho_storage::tables::message::{Message, Priority, Recipient};
-use ekho_storage::tables::room::Room;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 
-use super::list::{ListParams, ListQuery, Paging};
 use super::{Done, Given, SignedIn, done};
 use crate::api::agent::ID_MAX_BYTES;
+use crate::api::agent::attachments::{BoundAttachment, bound};
 use crate::api::agent::messages::{
-    DeliveryView, SentView, TTL_MAX_SECONDS, checked_key, message_status, message_uuid, sent_view,
-    status_view,
+    DeliveryView, SentView, TTL_MAX_SECONDS, checked_key, message_status, message_uuid,
+    read_attachments, read_envelope, sent_view, status_view,
 };
 use crate::api::code::Code;
 use crate::api::fields::{Fields, Invalid};
 use crate::api::openapi::Routes;
 use crate::api::path::PathId;
-use crate::api::words::{self, MESSAGE_TYPES, PRIORITIES};
+use crate::api::words::{self, MESSAGE_TYPES, PRIORITIES, signed_text};
 use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::id;
@@ -42,7 +41,6 @@ pub fn router() -> Routes {
         .routes(routes!(cancel))
         .routes(routes!(redirect))
         .routes(routes!(redirect_inbox))
-        .routes(routes!(rooms))
 }
 
 /// A message without what it says.
@@ -89,17 +87,13 @@ pub fn message_view(message: &Message, body: &[u8]) -> MessageView {
 
 /// A message without what it says.
 pub fn message_head(message: &Message) -> MessageHead {
-    let (kind, recipient) = match &message.recipient {
-        Recipient::Agent(id) => ("agent", Some(id)),
-        Recipient::Group(id) => ("group", Some(id)),
-        Recipient::Broadcast => ("broadcast", None),
-    };
+    let (kind, recipient) = message.recipient.kind_and_id();
     MessageHead {
         id: id::from_uuid("msg_", message.uuid),
         sender_kind: message.sender_kind(),
         sender_id: message.sender_id.clone(),
         recipient_kind: kind,
-        recipient_id: recipient.cloned(),
+        recipient_id: recipient.map(str::to_string),
         message_type: message.message_type.clone(),
         priority: message.priority.as_str(),
         conversation_id: message.conversation_id.clone(),
@@ -138,6 +132,19 @@ struct NewOperatorMessage {
     /// Up to 64 KiB.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
+    /// Ids of attachments of the fleet that go with it.
+    #[schema(max_items = 10)]
+    attachment_ids: Option<Vec<String>>,
+    /// An end-to-end signature, passed on as it is.
+    #[schema(min_length = 1, max_length = 1024)]
+    operator_sig: Option<String>,
+    /// With `operator_sig`: the operator's key.
+    #[schema(min_length = 1, max_length = 255)]
+    key_id: Option<String>,
+    /// With `operator_sig`: what was signed, a text or an object of up to 8 KiB, delivered as the
+    /// bytes that were sent.
+    #[schema(schema_with = signed_text, required = false)]
+    sig_canonical: Option<Value>,
 }
 
 /// A message of an operator was accepted.
@@ -157,7 +164,8 @@ struct SentByOperator {
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body sends no second message.")),
     responses((status = 200, body = SentByOperator)),
     extensions(("x-codes" = json!([
-        Code::UnknownRecipient, Code::IdempotencyConflict, Code::TooManyRecipients
+        Code::UnknownRecipient, Code::IdempotencyConflict, Code::TooManyRecipients,
+        Code::KeyRevoked, Code::UnknownAttachment, Code::LimitReached, Code::Conflict
     ]))),
 )]
 async fn send(
@@ -168,6 +176,7 @@ async fn send(
 ) -> Result<Json<SentByOperator>, ApiError> {
     let mut fields = given.fields()?;
     let mut message = read_message(&mut fields);
+    let binds = read_attachments(&mut fields);
     fields.finish()?;
     if let Some(value) = headers.get("idempotency-key") {
         let key = std::str::from_utf8(value.as_bytes())
@@ -182,7 +191,7 @@ async fn send(
     let conversation_id = message.conversation_id.clone();
     let sent = app
         .service
-        .send_for_operator(&operator.caller, message)
+        .send_for_operator(&operator.caller, message, binds)
         .await?;
     Ok(Json(SentByOperator {
         sent: sent_view(&sent),
@@ -228,7 +237,7 @@ fn read_message(fields: &mut Fields<'_>) -> NewMessage {
         correlation_id: fields
             .optional_text("correlation_id", ID_MAX_BYTES)
             .unwrap_or_else(|| id::new_id("corr_")),
-        envelope: None,
+        envelope: read_envelope(fields, "operator_sig"),
         idempotency: None,
         approval: 0,
         tags: Vec::new(),
@@ -243,6 +252,7 @@ struct MessageDetail {
     #[schema(schema_with = message_status)]
     status: &'static str,
     deliveries: Vec<DeliveryView>,
+    attachments: Vec<BoundAttachment>,
 }
 
 /// A message, and what became of it.
@@ -264,6 +274,7 @@ async fn detail(
         message: message_view(&found.message, &body),
         status: status.status,
         deliveries: status.deliveries,
+        attachments: bound(&found.attachments),
     }))
 }
 
@@ -386,62 +397,5 @@ async fn redirect_inbox(
     Ok(Json(Redirected {
         ok: true,
         redirected,
-    }))
-}
-
-/// A room.
-#[derive(Serialize, ToSchema)]
-struct RoomView {
-    id: String,
-    name: String,
-    /// Ids of agents.
-    members: Vec<String>,
-    created_at: Iso,
-}
-
-/// Rooms.
-#[derive(Serialize, ToSchema)]
-struct RoomList {
-    rooms: Vec<RoomView>,
-    #[serde(flatten)]
-    paging: Paging,
-}
-
-fn room_view((room, members): &(Room, Vec<String>)) -> RoomView {
-    RoomView {
-        id: room.id.clone(),
-        name: room.name.clone(),
-        members: members.clone(),
-        created_at: Iso(room.created_ms),
-    }
-}
-
-/// Rooms, in the order in which they were made.
-#[utoipa::path(
-    get,
-    path = "/v1/operator/rooms",
-    operation_id = "list_rooms",
-    params(ListParams),
-    responses((status = 200, body = RoomList)),
-)]
-async fn rooms(
-    State(app): State<App>,
-    operator: SignedIn,
-    query: ListQuery,
-) -> Result<Json<RoomList>, ApiError> {
-    let after = query.cursor(|text| (text.len() <= ID_MAX_BYTES).then(|| text.to_string()))?;
-    let wants = query.skip() + query.limit;
-    let found = app
-        .service
-        .rooms(operator.fleet(), after.as_deref(), wants)
-        .await?;
-    let full = found.len() == wants;
-    let next_cursor = found
-        .last()
-        .filter(|_| full)
-        .map(|(room, _)| room.id.clone());
-    Ok(Json(RoomList {
-        rooms: found.iter().skip(query.skip()).map(room_view).collect(),
-        paging: query.paging(next_cursor),
     }))
 }

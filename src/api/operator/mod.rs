@@ -3,35 +3,42 @@
 mod a2a_clients;
 mod a2a_pushes;
 mod a2a_remotes;
+mod a2a_tasks;
 mod activity;
+mod agent_messages;
+mod agent_secret;
 mod agents;
 mod analytics;
 mod approvals;
+mod attachments;
 mod audit;
 mod backup;
 mod cluster;
 mod conversations;
 mod dead_letter_export;
 mod dead_letters;
+mod debug;
 mod events;
 mod export;
 mod fleets;
 mod hooks;
+mod import;
 mod inbox;
 mod keys;
 mod license;
-mod list;
 mod messages;
 mod methods;
 mod oidc;
 mod operators;
 mod policies;
+mod rooms;
 mod session;
 mod settings;
 mod signed_in;
 mod stream;
 mod totp;
 
+use super::list;
 use super::openapi::Routes;
 use super::openapi::shapes::Done;
 pub use keys::TrustedKeyView;
@@ -45,10 +52,14 @@ pub fn router() -> Routes {
         .merge(audit::router())
         .merge(backup::router())
         .merge(agents::router())
+        .merge(agent_secret::router())
+        .merge(import::router())
         .merge(a2a_clients::router())
         .merge(a2a_pushes::router())
         .merge(a2a_remotes::router())
+        .merge(a2a_tasks::router())
         .merge(approvals::router())
+        .merge(attachments::router())
         .merge(settings::router())
         .merge(totp::router())
         .merge(methods::router())
@@ -61,11 +72,14 @@ pub fn router() -> Routes {
         .merge(events::router())
         .merge(hooks::router())
         .merge(messages::router())
+        .merge(agent_messages::router())
+        .merge(rooms::router())
         .merge(conversations::router())
         .merge(activity::router())
         .merge(analytics::router())
         .merge(license::router())
         .merge(fleets::router())
         .merge(cluster::router())
+        .merge(debug::router())
         .merge(stream::router())
 }

@@ -21,7 +21,8 @@ use crate::clock::Iso;
 use crate::machine::access::Need;
 use crate::machine::command::OperatorRequest;
 
-const ROLES: [(&str, Role); 3] = [
+/// What operators may be.
+pub const ROLES: [(&str, Role); 3] = [
     ("owner", Role::Owner),
     ("operator", Role::Operator),
     ("viewer", Role::Viewer),

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ekho_storage::tables::fleet;
 use ekho_storage::tables::operator::{Scope, Scopes};
 use ekho_storage::tables::session::{Origin, Session};
 use serde::Serialize;
@@ -171,6 +172,10 @@ pub fn user_agent(headers: &HeaderMap) -> String {
 #[derive(Serialize, ToSchema)]
 struct Me {
     operator_id: String,
+    fleet_id: String,
+    fleet_name: String,
+    /// Whether it is the fleet whose owners administer the relay.
+    first_fleet: bool,
     email: String,
     #[schema(schema_with = role)]
     role: &'static str,
@@ -187,15 +192,20 @@ struct Me {
     operation_id = "me",
     responses((status = 200, body = Me)),
 )]
-async fn me(operator: SignedIn) -> Json<Me> {
+async fn me(State(app): State<App>, operator: SignedIn) -> Result<Json<Me>, ApiError> {
     let principal = &operator.caller.principal;
-    Json(Me {
+    let found = fleet::get(&app.service.view(), principal.fleet).map_err(ServiceError::from)?;
+    let fleet = found.ok_or(Refusal::NotFound)?;
+    Ok(Json(Me {
         operator_id: principal.operator.id.clone(),
+        first_fleet: fleet.no == fleet::FIRST,
+        fleet_id: fleet.id,
+        fleet_name: fleet.name,
         email: principal.operator.email.clone(),
         role: principal.operator.role.as_str(),
         scopes: names(&principal.scopes),
         session: session_view(&principal.session, true),
-    })
+    }))
 }
 
 fn names(scopes: &Scopes) -> Vec<&'static str> {

@@ -109,10 +109,7 @@ async fn readyz(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     extensions(("x-codes" = json!([Code::Internal]))),
 )]
 async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
-    let service = &app.service;
-    let text = service
-        .metrics
-        .render(&service.state_counts()?, &service.node_gauges()?);
+    let text = app.service.metrics_page().await?;
     Ok((
         [(
             header::CONTENT_TYPE,

@@ -10,11 +10,12 @@ use clap::Args;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
-use super::{bar, point, summary, unusable};
+use super::{bar, point, rotation, summary, unusable};
 use crate::backup::{self, Checked, Nothing};
 use crate::cli::client::Query;
 use crate::cli::remote::{Relay, Remote};
-use crate::cli::{CliError, print, print_json};
+use crate::cli::{CliError, print, print_json, say};
+use crate::clock::now_ms;
 use crate::identity::sync_dir_of;
 
 const PATH: &str = "/v1/operator/backup";
@@ -27,12 +28,28 @@ const CHUNKS: usize = 8;
 #[command(after_help = "Examples:
   ekho backup create --output ekho.tar
   ekho backup create --output \"ekho-$(date +%F).tar\" --label nightly --json
+  ekho backup create --directory /backups --keep 14
 
 The file has its name when it is whole, checked and on disk, and not before.")]
 pub(super) struct CreateArgs {
     /// Where to; a file that is not there yet, readable by you only
-    #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        required_unless_present = "directory",
+        conflicts_with = "directory"
+    )]
+    output: Option<PathBuf>,
+
+    /// Where to; a directory, in which the file is named after the time
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+
+    /// Of the backups that are named so, keep the newest and remove the others, once the new one is
+    /// whole
+    #[arg(long, value_name = "COUNT", requires = "directory", value_parser = clap::value_parser!(u64).range(1..))]
+    keep: Option<u64>,
 
     /// What to call it, in the backup and in the audit log
     #[arg(long, value_name = "TEXT")]
@@ -45,14 +62,26 @@ pub(super) struct CreateArgs {
 pub(super) async fn run(args: CreateArgs) -> Result<(), CliError> {
     let CreateArgs {
         output,
+        directory,
+        keep,
         label,
         remote,
     } = args;
+    let output = match (output, &directory) {
+        (Some(output), _) => output,
+        (None, Some(directory)) => directory.join(rotation::name(now_ms())),
+        (None, None) => return Err(CliError::Usage("--output or --directory is needed".into())),
+    };
     let partial = Partial::begin(&output)?;
     remote
         .run(async |relay| {
             let checked = download(relay, label, &partial).await?;
             partial.finish(&output)?;
+            if let (Some(directory), Some(keep)) = (&directory, keep) {
+                for removed in rotation::thin_out(directory, keep, &output)? {
+                    say(&format!("removed {}", removed.display()));
+                }
+            }
             if relay.is_json() {
                 return print_json(&summary(&output, checked.size_bytes, &checked.manifest));
             }

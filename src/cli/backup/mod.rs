@@ -3,6 +3,7 @@
 
 mod create;
 mod restore;
+mod rotation;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -66,6 +67,8 @@ fn summary(file: &Path, size_bytes: u64, manifest: &Manifest) -> Value {
         "messages_open": manifest.counts.messages_open,
         "messages_accepted": manifest.counts.messages_accepted,
         "files": manifest.files.len(),
+        "attachments": manifest.attachments.files,
+        "attachments_missing": manifest.attachments.missing,
     })
 }
 

@@ -63,7 +63,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<(), CliError> {
         }
         Ok(checked) => print(&format!(
             "intact: {} files, {}, {}",
-            checked.manifest.files.len(),
+            checked.manifest.files.len() as u64 + checked.manifest.attachments.files,
             indicatif::BinaryBytes(checked.size_bytes),
             point(&checked.manifest)
         )),

@@ -5,9 +5,7 @@ use std::fs;
 
 use serde::Serialize;
 
-/// Ticks a second of the times in /proc/PID/stat: fixed at 100 by Linux for the architectures this
-/// is built for (USER_HZ, part of the kernel's interface).
-const TICKS_PER_SECOND: u64 = 100;
+use crate::procfs::{Stat, bytes, number};
 
 /// A process's counters at one moment. A counter that cannot be read (another user's process, no
 /// /proc) is none.
@@ -30,10 +28,10 @@ impl Sample {
             |file: &str| fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
         let status = read("status");
         Self {
-            cpu_us: cpu_us(&read("stat")),
-            rss_bytes: field(&status, "VmRSS:").map(|kb| kb * 1024),
-            rss_peak_bytes: field(&status, "VmHWM:").map(|kb| kb * 1024),
-            write_bytes: field(&read("io"), "write_bytes:"),
+            cpu_us: Stat::parse(&read("stat")).map(|stat| stat.cpu().as_micros() as u64),
+            rss_bytes: bytes(&status, "VmRSS:"),
+            rss_peak_bytes: bytes(&status, "VmHWM:"),
+            write_bytes: number(&read("io"), "write_bytes:"),
         }
     }
 
@@ -64,34 +62,11 @@ pub struct Usage {
     pub write_bytes: Option<u64>,
 }
 
-/// utime + stime. The second field is the command in parentheses and may hold anything, so
-/// counting begins after the last parenthesis.
-fn cpu_us(stat: &str) -> Option<u64> {
-    let (_, after) = stat.rsplit_once(')')?;
-    let mut fields = after.split_ascii_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some((user + system) * (1_000_000 / TICKS_PER_SECOND))
-}
-
-/// The number after a name at the start of a line.
-fn field(text: &str, name: &str) -> Option<u64> {
-    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
-    rest.split_ascii_whitespace().next()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-
-    #[test]
-    fn reads_the_times_past_an_odd_command_name() {
-        let stat = "77 (a) b) c) S 1 77 77 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 8 0 99 1 2";
-        assert_eq!(cpu_us(stat), Some(3_000_000));
-        assert_eq!(cpu_us(""), None);
-    }
 
     #[test]
     fn this_process_has_memory_and_time() {

@@ -1,5 +1,7 @@
 //! `ekho cluster`: the nodes of a relay that is more than one.
 
+mod drain;
+mod numbered;
 mod recover;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -11,7 +13,6 @@ use super::remote::{Relay, Remote};
 use super::setup::{self, SetupArgs};
 use super::show::Columns;
 use super::{CliError, print, say};
-use crate::config::Config;
 
 const PATH: &str = "/v1/operator/cluster";
 const TOKENS: &str = "/v1/operator/cluster/tokens";
@@ -70,7 +71,9 @@ enum ClusterCommand {
     Remove(RemoveArgs),
     Replace(ReplaceArgs),
     Transfer(TransferArgs),
-    Drain(DrainArgs),
+    Drain(drain::DrainArgs),
+    Shrink(numbered::ShrinkArgs),
+    Settle(numbered::SettleArgs),
     Recover(recover::RecoverArgs),
 }
 
@@ -211,17 +214,6 @@ struct TransferArgs {
     remote: Remote,
 }
 
-/// Make a node ready to stop: leadership goes elsewhere, long polls end.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ekho cluster drain 1")]
-struct DrainArgs {
-    /// The node
-    node_id: u64,
-
-    #[command(flatten)]
-    remote: Remote,
-}
-
 pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
     match args.command {
         ClusterCommand::Init(args) => init(args).await,
@@ -277,31 +269,20 @@ pub(super) async fn run(args: ClusterArgs) -> Result<(), CliError> {
             };
             args.remote.run(work).await
         }
-        ClusterCommand::Drain(args) => {
-            let work = async |relay: &Relay| {
-                let path = under(NODES, &args.node_id.to_string(), "/drain");
-                let answer = relay.post(&path, &json!({})).await?;
-                let node_id = args.node_id;
-                relay.done(&answer, &format!("node {node_id} is ready to stop"))
-            };
-            args.remote.run(work).await
-        }
+        ClusterCommand::Drain(args) => drain::run(args).await,
+        ClusterCommand::Shrink(args) => numbered::shrink(args).await,
+        ClusterCommand::Settle(args) => numbered::settle(args).await,
         ClusterCommand::Recover(args) => recover::run(args).await,
     }
 }
 
-async fn init(args: InitArgs) -> Result<(), CliError> {
-    let config = Config::load(&args.setup.flags())?;
-    if config.cluster.address.is_none() {
-        return Err(CliError::Usage(
-            "EKHO_NODE_ADDRESS is not set: say where other nodes reach this one, as host:port"
-                .into(),
-        ));
-    }
+async fn init(mut args: InitArgs) -> Result<(), CliError> {
+    args.setup.first_of_several();
     setup::run(args.setup).await?;
-    print(
+    say(
         "\nStart it with `ekho serve`, and make a token for the next node with `ekho cluster token create`.",
-    )
+    );
+    Ok(())
 }
 
 async fn status(relay: &Relay) -> Result<(), CliError> {

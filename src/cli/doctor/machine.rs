@@ -138,7 +138,9 @@ pub(super) fn file_limit(config: &Config) -> Finding {
 pub(super) fn tls(config: &Config) -> Option<Finding> {
     const CHECK: &str = "TLS";
     let Some(paths) = &config.tls else {
-        return (!config.is_loopback()).then(|| {
+        // A tailnet encrypts what passes through it.
+        let is_seen = !config.is_loopback() && config.host != crate::tailnet::HOST;
+        return is_seen.then(|| {
             Finding::warn(
                 CHECK,
                 format!(

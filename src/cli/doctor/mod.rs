@@ -5,7 +5,9 @@
 
 mod directory;
 mod machine;
+mod nodes;
 mod relay;
+mod tailnet;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +24,7 @@ Examples:
 
 Exit code 1 where a check failed; warnings do not count. May be run beside a running relay.";
 
-/// Check directory, disk, clock, port, file limit, configuration and secrets.
+/// Check directory, disk, clock, port, file limit, configuration, secrets, tailnet and other nodes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct DoctorArgs {
@@ -37,7 +39,7 @@ pub(super) struct DoctorArgs {
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-enum Status {
+pub(super) enum Status {
     Ok,
     Warn,
     Fail,
@@ -55,9 +57,9 @@ impl Status {
 
 /// What a check found.
 #[derive(Clone, Debug, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     check: &'static str,
-    status: Status,
+    pub(super) status: Status,
     found: String,
     /// How to mend it; none where nothing needs mending.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -116,18 +118,35 @@ pub(super) async fn run(args: DoctorArgs) -> Result<(), CliError> {
     }
 }
 
-async fn look(config: &Config) -> Vec<Finding> {
+/// What the checks find that need no relay: for a machine that is to get one.
+pub(super) async fn look_at_machine(config: &Config) -> Vec<Finding> {
+    let mut findings = directory::look(config);
+    findings.push(machine::clock().await);
+    findings.push(machine::file_limit(config));
+    findings.extend(tailnet::look(config).await);
+    findings
+}
+
+/// What every check finds.
+pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = machine::configuration(config);
     findings.extend(machine::secrets(config));
     findings.extend(directory::look(config));
     findings.push(machine::clock().await);
     findings.push(machine::file_limit(config));
     findings.extend(machine::tls(config));
-    findings.push(relay::port(config).await);
+    findings.extend(tailnet::look(config).await);
+    // What listens at the machine's address in the tailnet is found there.
+    let mut settled = config.clone();
+    if crate::tailnet::settle(&mut settled).await.is_ok() {
+        findings.push(relay::port(&settled).await);
+        findings.extend(nodes::look(&settled).await);
+    }
     findings
 }
 
-fn render(findings: &[Finding]) -> String {
+/// As lines for people.
+pub(super) fn render(findings: &[Finding]) -> String {
     let width = findings
         .iter()
         .map(|finding| finding.check.len())

@@ -1,30 +1,28 @@
 //! The port: free, taken by our relay, or taken by something else.
 
 use std::io::ErrorKind;
-use std::net::IpAddr;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Finding;
+use crate::cli::here;
 use crate::config::Config;
 
 const CHECK: &str = "port";
-const PATIENCE: Duration = Duration::from_secs(3);
 const SERVICE: &str = "ekho-relay";
 
 pub(super) async fn port(config: &Config) -> Finding {
-    let address = address(config);
+    let address = here::address(config);
     if config.port == 0 {
         return Finding::ok(CHECK, "a free one is taken at each start");
     }
-    let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(&address)).await;
+    let connected = tokio::time::timeout(here::PATIENCE, TcpStream::connect(&address)).await;
     if !matches!(connected, Ok(Ok(_))) {
         return can_bind(config).await;
     }
-    match ask(config, &address).await {
-        Some(root) if root.get("service").and_then(Value::as_str) == Some(SERVICE) => {
+    match here::ask(config, "/").await {
+        Ok((_, root)) if root.get("service").and_then(Value::as_str) == Some(SERVICE) => {
             running(&address, &root)
         }
         _ => Finding::fail(
@@ -32,16 +30,6 @@ pub(super) async fn port(config: &Config) -> Finding {
             format!("{address} is in use by something that is not a relay"),
             "stop that program (ss -ltnp shows it), or choose another EKHO_PORT",
         ),
-    }
-}
-
-/// Where the relay would be reached from this machine.
-fn address(config: &Config) -> String {
-    match config.host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) if address.is_unspecified() => format!("127.0.0.1:{}", config.port),
-        Ok(IpAddr::V6(address)) if address.is_unspecified() => format!("[::1]:{}", config.port),
-        Ok(IpAddr::V6(address)) => format!("[{address}]:{}", config.port),
-        _ => format!("{}:{}", config.host, config.port),
     }
 }
 
@@ -86,28 +74,4 @@ async fn can_bind(config: &Config) -> Finding {
             )
         }
     }
-}
-
-/// The relay's first page. No secret is sent, so who answers need not be proven.
-async fn ask(config: &Config, address: &str) -> Option<Value> {
-    let scheme = if config.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .no_proxy()
-        .tls_danger_accept_invalid_certs(true)
-        .tls_danger_accept_invalid_hostnames(true)
-        .build()
-        .ok()?;
-    client
-        .get(format!("{scheme}://{address}/"))
-        .send()
-        .await
-        .ok()?
-        .json()
-        .await
-        .ok()
 }

@@ -34,6 +34,7 @@ Examples:
   ekho agents resume agent_… --reason \"deploy done\"
   ekho agents quarantine agent_… --reason \"odd answers\" --redirect-to agent_…
   ekho agents redirect agent_… --to agent_… --reason \"its host is down\"
+  ekho agents new-secret agent_… --yes
   ekho agents revoke agent_… --reason \"retired\" --yes";
 
 /// Find agents, hold them, let them go on, end them.
@@ -56,6 +57,7 @@ enum AgentsCommand {
     Pause(HoldArgs),
     Quarantine(QuarantineArgs),
     Resume(ResumeArgs),
+    NewSecret(NewSecretArgs),
     Revoke(RevokeArgs),
     Redirect(RedirectArgs),
 }
@@ -166,6 +168,19 @@ struct ResumeArgs {
     reason: String,
 }
 
+/// Give an agent a new secret: its own is lost, in wrong hands, or was imported as a hash.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ekho agents new-secret agent_… --yes
+  ekho agents new-secret agent_… --yes --json")]
+struct NewSecretArgs {
+    /// The agent's id
+    agent: String,
+
+    #[command(flatten)]
+    sure: Sure,
+}
+
 /// End an agent for good: its keys stop working, its inbox expires.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ekho agents revoke agent_… --reason retired --yes")]
@@ -204,6 +219,10 @@ pub(in crate::cli) async fn run(args: AgentsArgs) -> Result<(), CliError> {
         args.sure
             .check(&format!("Revoke {} for good", args.agent))?;
     }
+    if let AgentsCommand::NewSecret(args) = &command {
+        let what = format!("End every secret that {} has now", args.agent);
+        args.sure.check(&what)?;
+    }
     remote
         .run(async |relay| match command {
             AgentsCommand::List(args) => list(relay, args).await,
@@ -224,6 +243,11 @@ pub(in crate::cli) async fn run(args: AgentsArgs) -> Result<(), CliError> {
             AgentsCommand::Resume(args) => {
                 let body = json!({ "reason": args.reason });
                 order(relay, &args.agent, "resume", body, "resumed").await
+            }
+            AgentsCommand::NewSecret(args) => {
+                let path = under(PATH, &args.agent, "/secret");
+                let answer = relay.post(&path, &json!({})).await?;
+                relay.one(&answer, &answer)
             }
             AgentsCommand::Revoke(args) => {
                 let body = json!({ "reason": args.reason });

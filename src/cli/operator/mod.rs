@@ -9,6 +9,7 @@ mod analytics;
 mod approvals;
 mod conversations;
 mod dead_letters;
+mod debug;
 mod fleets;
 mod hooks;
 mod keys;
@@ -51,6 +52,7 @@ pub(super) enum OperatorCommand {
     Analytics(analytics::AnalyticsArgs),
     Keys(keys::KeysArgs),
     A2a(a2a::A2aArgs),
+    Debug(debug::DebugArgs),
 }
 
 pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
@@ -70,6 +72,7 @@ pub(super) async fn run(command: OperatorCommand) -> Result<(), CliError> {
         OperatorCommand::Analytics(args) => analytics::run(args).await,
         OperatorCommand::Keys(args) => keys::run(args).await,
         OperatorCommand::A2a(args) => a2a::run(args).await,
+        OperatorCommand::Debug(args) => debug::run(args).await,
     }
 }
 

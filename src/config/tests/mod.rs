@@ -118,6 +118,35 @@ fn flag_beats_environment_beats_file_beats_default() -> Test {
 }
 
 #[test]
+fn a_standard_variable_stands_below_ours_and_above_the_file() -> Test {
+    const STANDARD: (&str, &str) = ("OTEL_SERVICE_NAME", "of the standard");
+    let named = |dir: &Path, environment: &[(&str, &str)]| {
+        let config = load(dir, environment)?;
+        let source = source(&config, "EKHO_OTLP_SERVICE_NAME");
+        Ok::<_, ConfigError>((shown(&config, "EKHO_OTLP_SERVICE_NAME"), source))
+    };
+    let found = |name: &str, source| (Some(name.to_string()), Some(source));
+    let dir = tempfile::tempdir()?;
+    assert_eq!(named(dir.path(), &[])?, found("ekho", Source::Default));
+    let file = dir.path().join("ekho.toml");
+    fs::write(&file, "otlp_service_name = \"of the file\"\n")?;
+    assert_eq!(
+        named(dir.path(), &[])?,
+        found("of the file", Source::File(file))
+    );
+    assert_eq!(
+        named(dir.path(), &[STANDARD])?,
+        found("of the standard", Source::Derived(STANDARD.0))
+    );
+    let ours = ("EKHO_OTLP_SERVICE_NAME", "ours");
+    assert_eq!(
+        named(dir.path(), &[STANDARD, ours])?,
+        found("ours", Source::Environment)
+    );
+    Ok(())
+}
+
+#[test]
 fn the_file_is_looked_for_in_three_places() -> Test {
     let dir = tempfile::tempdir()?;
     let data_dir = dir.path().join("data");

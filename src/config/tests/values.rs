@@ -25,7 +25,7 @@ fn the_folder_of_the_old_database_serves_where_nothing_else_is_named() -> Test {
     fs::write(database, "SQLite format 3")?;
     let config = load(Path::new("/nowhere"), &[("EKHO_DB_PATH", database)])?;
     assert!(
-        config.warnings[0].contains("left alone"),
+        config.warnings[0].contains("left alone: `ekho import sqlite "),
         "{:?}",
         config.warnings
     );
@@ -56,6 +56,8 @@ fn seeds_reach_every_replicated_setting() -> Test {
     let other = |variable: &str| {
         if variable.ends_with("_RISKS") {
             "low"
+        } else if variable.starts_with("EKHO_ATTACHMENT_") {
+            "7777"
         } else {
             "77"
         }
@@ -64,14 +66,26 @@ fn seeds_reach_every_replicated_setting() -> Test {
         .iter()
         .map(|variable| (*variable, other(variable)))
         .collect();
-    let changed = load(dir.path(), &environment)?.settings;
-    let before = serde_json::to_value(&defaults.settings)?;
-    let after = serde_json::to_value(&changed)?;
-    let fields = before.as_object().ok_or("not an object")?;
-    for (field, value) in fields {
-        assert_ne!(Some(value), after.get(field), "no variable seeds {field}");
+    let changed = load(dir.path(), &environment)?;
+    let mut count = 0;
+    for (before, after) in [
+        (
+            serde_json::to_value(&defaults.settings)?,
+            serde_json::to_value(&changed.settings)?,
+        ),
+        (
+            serde_json::to_value(&defaults.attachments)?,
+            serde_json::to_value(&changed.attachments)?,
+        ),
+    ] {
+        let fields = before.as_object().ok_or("not an object")?;
+        for (field, value) in fields {
+            assert_ne!(Some(value), after.get(field), "no variable seeds {field}");
+        }
+        count += fields.len();
     }
-    assert_eq!(fields.len(), seeds.len());
+    assert_eq!(count, seeds.len());
+    let changed = changed.settings;
     assert_eq!(
         (changed.session_ms, changed.rate_max_messages),
         (77_000, 77)

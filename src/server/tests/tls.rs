@@ -44,6 +44,8 @@ async fn certificates_are_served_and_renewed() -> Test {
     let config = tls_config(&paths)?;
     let server = Server::bind(&config).await?;
     let tls = server.tls().ok_or("no TLS")?;
+    // As `openssl x509 -enddate` says: 30 October 2126, 15:48:30 UTC.
+    assert_eq!(tls.expires_seconds(), 4_949_048_910);
     let url = format!("https://{}/", server.address());
     let router = Router::new().route("/", get(|| async { "hello" }));
     let shutdown = CancellationToken::new();
@@ -81,6 +83,38 @@ async fn certificates_are_served_and_renewed() -> Test {
 
     shutdown.cancel();
     Ok(tokio::time::timeout(DEADLINE, task).await??)
+}
+
+#[test]
+fn only_what_was_not_read_before_is_read_again() -> Test {
+    let dir = tempfile::tempdir()?;
+    let paths = put(dir.path(), "first")?;
+    let tls = Tls::load(paths.clone())?;
+    let first = tls.acceptor();
+    assert!(tls.reload_changed().is_none(), "nothing has changed");
+    put(dir.path(), "first")?;
+    assert!(tls.reload_changed().is_none(), "the same once more");
+
+    // From the moment it was loaded: whoever looks later sees a renewal that came before.
+    put(dir.path(), "second")?;
+    assert!(matches!(tls.reload_changed(), Some(Ok(()))));
+    let second = tls.acceptor();
+    assert!(!Arc::ptr_eq(first.config(), second.config()));
+
+    // What cannot be served is said once, and what is served stays.
+    fs::remove_file(&paths.key)?;
+    let Some(Err(error)) = tls.reload_changed() else {
+        return Err("a file that is gone is not noticed".into());
+    };
+    assert!(
+        matches!(error, TlsError::Io { .. }) && error.to_string().contains("key.pem"),
+        "{error}"
+    );
+    assert!(tls.reload_changed().is_none(), "it is still gone");
+    assert!(Arc::ptr_eq(second.config(), tls.acceptor().config()));
+    put(dir.path(), "first")?;
+    assert!(matches!(tls.reload_changed(), Some(Ok(()))));
+    Ok(())
 }
 
 #[tokio::test]

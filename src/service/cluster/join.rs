@@ -101,6 +101,12 @@ pub enum Told {
     Cluster {
         /// Its id.
         cluster_id: Option<String>,
+        /// Its number there.
+        #[serde(default)]
+        node_id: Option<u64>,
+        /// The nodes of the cluster, as it sees them.
+        #[serde(default)]
+        nodes: Vec<Seen>,
     },
     /// The node is one of the cluster.
     Joined(Joined),
@@ -114,6 +120,19 @@ pub enum Told {
         /// Why.
         why: String,
     },
+}
+
+/// A node as another one sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Seen {
+    /// Its number.
+    pub node_id: u64,
+    /// Where other nodes reach it.
+    pub address: String,
+    /// Whether it was heard in the last seconds.
+    pub is_reachable: bool,
+    /// Why not.
+    pub failure: Option<String>,
 }
 
 /// What a node needs to know to be one of the cluster.
@@ -138,6 +157,31 @@ fn refused(why: impl Into<String>) -> Bytes {
 }
 
 impl Service {
+    fn tell_cluster(&self) -> Told {
+        let status = match self.cluster() {
+            Ok(status) => status,
+            Err(error) => {
+                return Told::NotNow {
+                    why: error.to_string(),
+                };
+            }
+        };
+        let nodes = status.nodes.into_iter();
+        let nodes = nodes.filter(|node| node.part != Part::Removed);
+        Told::Cluster {
+            cluster_id: Some(status.cluster_id),
+            node_id: Some(status.node_id),
+            nodes: nodes
+                .map(|node| Seen {
+                    node_id: node.node_id,
+                    address: node.address,
+                    is_reachable: node.is_reachable,
+                    failure: node.failure,
+                })
+                .collect(),
+        }
+    }
+
     /// Answers somebody who is not of the cluster, and holds its secret or does not.
     pub(in crate::service) async fn answer_outsider(
         &self,
@@ -145,9 +189,7 @@ impl Service {
         is_holder: bool,
     ) -> Result<Bytes, ProposeError> {
         match serde_json::from_slice(request) {
-            Ok(Outside::Probe) if is_holder => Ok(answer(&Told::Cluster {
-                cluster_id: Some(self.cluster_id.clone()),
-            })),
+            Ok(Outside::Probe) if is_holder => Ok(answer(&self.tell_cluster())),
             Ok(Outside::Probe) => Ok(refused("only who holds the cluster's secret may ask that")),
             Ok(Outside::Join(_)) => match self.ask_to_join(request, is_holder).await {
                 Ok(answer) => Ok(answer),

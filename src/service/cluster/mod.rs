@@ -9,7 +9,7 @@ pub mod join;
 use std::time::Duration;
 
 use ekho_raft::network::PeerStatus;
-use ekho_raft::{Backlog, ClusterError, Member, ProposeError, Role};
+use ekho_raft::{Backlog, ClusterError, FileGap, Member, ProposeError, Role};
 use ekho_storage::tables::cluster::{self, Cluster, JoinToken, Part};
 use zeroize::Zeroizing;
 
@@ -49,12 +49,21 @@ pub struct ClusterStatus {
     pub nodes: Vec<NodeStatus>,
 }
 
+impl ClusterStatus {
+    /// Whether enough voters can be reached to decide anything.
+    pub fn can_decide(&self) -> bool {
+        self.reachable_voters >= self.needed_voters
+    }
+}
+
 /// A node of the cluster.
 pub struct NodeStatus {
     /// Its number.
     pub node_id: u64,
     /// Where other nodes reach it.
     pub address: String,
+    /// Where clients reach it; empty where it does not say.
+    pub public_url: String,
     /// What it does at present.
     pub role: Role,
     /// What it is meant to be.
@@ -83,6 +92,10 @@ pub struct NodeStatus {
     pub failure: Option<String>,
     /// What waits there to be forwarded, where it is an edge.
     pub backlog: Option<Backlog>,
+    /// Files of attachments that it lacks, where it says.
+    pub files: Option<FileGap>,
+    /// The feature level that it understands.
+    pub feature_level: u32,
 }
 
 /// A join token as it is shown once.
@@ -387,6 +400,7 @@ fn node_status(row: &Cluster, member: &Member, peer: PeerStatus) -> NodeStatus {
     NodeStatus {
         node_id: member.node_id,
         address: member.address.clone(),
+        public_url: report.public_url,
         role,
         part: row.part(member.node_id),
         is_voter: member.voter,
@@ -401,5 +415,7 @@ fn node_status(row: &Cluster, member: &Member, peer: PeerStatus) -> NodeStatus {
         round_trip: peer.round_trip,
         failure: peer.failure,
         backlog: report.backlog,
+        files: report.files,
+        feature_level: report.feature_level,
     }
 }

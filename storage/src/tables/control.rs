@@ -32,6 +32,11 @@ impl Control {
             approval: None,
         }
     }
+
+    /// Whether it says that the agent is held, or no longer is.
+    pub fn is_hold(&self) -> bool {
+        matches!(self.action.as_str(), "pause" | "quarantine" | "resume")
+    }
 }
 
 fn key(fleet: FleetNo, agent: AgentNo, seq: u64) -> Key {

@@ -66,6 +66,10 @@ pub enum Counter {
     TaskCanceled = 56,
     /// Those that were refused.
     TaskRejected = 57,
+    /// Attachments stored now.
+    Attachments = 60,
+    /// Bytes of their contents, each counted once.
+    AttachmentBytes = 61,
 }
 
 impl Counter {

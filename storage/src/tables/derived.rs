@@ -13,7 +13,7 @@ use super::{AgentNo, FleetNo, TimeMs, record};
 use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode, prefix_end};
 
 /// Counts up when what is derived changes; what an older release worked out is thrown away.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 pub(super) mod table {
     pub const FORMAT: u8 = 2;
@@ -24,6 +24,7 @@ pub(super) mod table {
     pub const TOTALS: u8 = 6;
     pub const PAIR: u8 = 7;
     pub const AGENT: u8 = 8;
+    pub const DEPTH: u8 = 9;
 }
 
 /// The last event of each fleet that was removed.
@@ -102,6 +103,10 @@ pub enum Tag {
     Thing(String),
     /// A word of an accepted message.
     Word(String),
+    /// The agent that sent the message that was accepted.
+    Sender(AgentNo),
+    /// An agent that the message was accepted for, or sent on to.
+    Recipient(AgentNo),
 }
 
 impl Tag {
@@ -114,6 +119,8 @@ impl Tag {
             Tag::Conversation(id) => key.u8(4).text(id),
             Tag::Thing(id) => key.u8(5).text(id),
             Tag::Word(word) => key.u8(6).text(word),
+            Tag::Sender(no) => key.u8(7).u32(*no),
+            Tag::Recipient(no) => key.u8(8).u32(*no),
         }
     }
 }

@@ -124,6 +124,13 @@ pub enum Due {
         /// The task.
         task: u128,
     },
+    /// An attachment that no message binds is removed.
+    Attachment {
+        /// Fleet.
+        fleet: FleetNo,
+        /// The attachment.
+        attachment: u128,
+    },
     /// What one agent sent another is no longer counted for a policy.
     PairRate {
         /// Fleet.
@@ -174,6 +181,7 @@ fn key(due_ms: TimeMs, due: &Due) -> Key {
         Due::Approval { fleet, approval } => key.u8(16).u32(*fleet).u128(*approval),
         Due::License => key.u8(30),
         Due::Task { fleet, task } => key.u8(31).u32(*fleet).u128(*task),
+        Due::Attachment { fleet, attachment } => key.u8(32).u32(*fleet).u128(*attachment),
         Due::PairRate {
             fleet,
             policy,
@@ -261,6 +269,10 @@ fn parse(bytes: &[u8]) -> Result<(TimeMs, Due), StorageError> {
         31 => Due::Task {
             fleet: key.u32()?,
             task: key.u128()?,
+        },
+        32 => Due::Attachment {
+            fleet: key.u32()?,
+            attachment: key.u128()?,
         },
         17 => Due::PairRate {
             fleet: key.u32()?,

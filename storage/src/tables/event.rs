@@ -176,6 +176,15 @@ kinds! {
     TaskPushRetried = "a2a_push.retried",
     A2aRemoteCreated = "a2a_remote.created",
     A2aRemoteUpdated = "a2a_remote.updated",
+    AttachmentStored = "attachment.stored",
+    AttachmentRemoved = "attachment.removed",
+    AgentEncryptionKey = "agent.encryption_key",
+    AgentEncryptionKeyRevoked = "agent.encryption_key_revoked",
+    NodeLogChanged = "node.log_changed",
+    AgentImported = "agent.imported",
+    AgentSecretProven = "agent.secret_proven",
+    AgentSecretIssued = "agent.secret_issued",
+    RowsImported = "import.rows",
 }
 
 impl EventKind {

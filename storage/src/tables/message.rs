@@ -77,6 +77,17 @@ pub enum Recipient {
     Broadcast,
 }
 
+impl Recipient {
+    /// `agent`, `group` or `broadcast`, and the public id of which one.
+    pub fn kind_and_id(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Recipient::Agent(id) => ("agent", Some(id)),
+            Recipient::Group(id) => ("group", Some(id)),
+            Recipient::Broadcast => ("broadcast", None),
+        }
+    }
+}
+
 /// How urgent the sender holds a message to be. It does not change the order of delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Priority {

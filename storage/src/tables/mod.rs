@@ -10,20 +10,24 @@ pub mod agent;
 pub mod agent_card;
 pub mod agent_index;
 pub mod approval;
+pub mod attachment;
 pub mod cluster;
 pub mod control;
 pub mod conversation;
 pub mod counter;
 pub mod dead_letter;
 pub mod delivery;
+pub mod depth;
 pub mod derived;
 pub mod due;
 pub mod edge;
+pub mod encryption_key;
 pub mod event;
 pub mod fleet;
 pub mod floor;
 pub mod hook;
 pub mod idempotency;
+pub mod imported_secret;
 pub mod license;
 pub mod login;
 pub mod message;
@@ -90,6 +94,8 @@ pub(crate) mod registry {
     pub const A2A_TOKEN: u8 = 61;
     pub const AGENT_CARD: u8 = 62;
     pub const A2A_REMOTE: u8 = 63;
+    pub const ENCRYPTION_KEYS: u8 = 64;
+    pub const IMPORTED_SECRET: u8 = 70;
 }
 
 /// Table bytes of the meta family (`raft/` keys beside them begin with an `r`).
@@ -107,6 +113,7 @@ pub(crate) mod meta {
     pub const CLUSTER: u8 = 31;
     pub const HOOKS: u8 = 25;
     pub const HOOK_POSITION: u8 = 26;
+    pub const ATTACHMENTS: u8 = 32;
 }
 
 /// Implements [`Record`](crate::Record) in its first version.

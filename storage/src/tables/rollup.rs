@@ -7,7 +7,7 @@
 use bincode::{Decode, Encode};
 
 use super::derived::table;
-use super::{AgentNo, FleetNo, TimeMs, record};
+use super::{AgentNo, FleetNo, TimeMs, depth, record};
 use crate::{Cf, Key, KeyReader, Read, Record, StorageError, Txn, decode};
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -195,7 +195,7 @@ impl AgentTotals {
 /// Sender and recipient.
 pub type Between = (AgentNo, AgentNo);
 
-fn span_key(table: u8, fleet: FleetNo, span: Span, number: u32) -> Key {
+pub(super) fn span_key(table: u8, fleet: FleetNo, span: Span, number: u32) -> Key {
     Key::table(table).u32(fleet).u8(span as u8).u32(number)
 }
 
@@ -365,7 +365,9 @@ pub fn forget_spans(txn: &mut Txn, fleet: FleetNo, now_ms: TimeMs) {
     let totals = Span::TOTALS.map(|span| (table::TOTALS, span, span.totals_kept_ms()));
     let pairs = Span::PAIRS.map(|span| (table::PAIR, span, span.detail_kept_ms()));
     let agents = Span::AGENTS.map(|span| (table::AGENT, span, span.detail_kept_ms()));
-    for (table, span, kept_ms) in totals.into_iter().chain(pairs).chain(agents) {
+    let depth = [(table::DEPTH, depth::SPAN, depth::SPAN.totals_kept_ms())];
+    let all = totals.into_iter().chain(pairs).chain(agents).chain(depth);
+    for (table, span, kept_ms) in all {
         let first_kept = span.of(now_ms.saturating_sub(kept_ms));
         let lower = span_key(table, fleet, span, 0).into_bytes();
         let upper = span_key(table, fleet, span, first_kept).into_bytes();

@@ -2,8 +2,8 @@
 //!
 //! Beside its row a task has rows for its messages, its artifacts in the chunks they came in, and
 //! its updates in the order of their acceptance, which streams and notifications read. Their texts
-//! are in the family of bodies, each under a UUID of its own. Both parties have a row that lists
-//! the task, the latest status first.
+//! are in the family of bodies, each under a UUID of its own. Both parties and the fleet have a row
+//! that lists the task, the latest status first.
 
 use bincode::{Decode, Encode};
 
@@ -205,6 +205,9 @@ pub struct Party {
 }
 record!(Party, "task_party");
 
+/// In place of a party: the list of all tasks of a fleet. Agents are numbered from 1.
+pub const WHOLE_FLEET: AgentNo = 0;
+
 /// A place in the list of a party: status time and UUID of a task.
 pub type Place = (TimeMs, u128);
 
@@ -242,6 +245,11 @@ fn parties(task: &Task) -> impl Iterator<Item = AgentNo> {
     std::iter::once(task.client).chain(other)
 }
 
+/// Whose lists it is in.
+fn lists(task: &Task) -> impl Iterator<Item = AgentNo> {
+    parties(task).chain(std::iter::once(WHOLE_FLEET))
+}
+
 /// Writes a task with its places in lists, and keeps the counts in step.
 pub fn save(
     txn: &mut Txn,
@@ -258,9 +266,11 @@ pub fn save(
         task.context_id.as_bytes(),
     ]
     .concat();
-    for agent in parties(task) {
+    for agent in lists(task) {
         let place = party_key(fleet, agent, (task.status_ms, task.uuid));
         txn.put(Cf::Index, place, listed.clone());
+    }
+    for agent in parties(task) {
         count(txn, fleet, agent, task, 1)?;
     }
     super::counter::add(txn, fleet, task.state.counter(), 1)?;
@@ -274,11 +284,11 @@ pub fn put(txn: &mut Txn, fleet: FleetNo, task: &Task) {
 }
 
 fn unlist(txn: &mut Txn, fleet: FleetNo, task: &Task) -> Result<(), StorageError> {
+    for agent in lists(task) {
+        let place = party_key(fleet, agent, (task.status_ms, task.uuid));
+        txn.delete(Cf::Index, place);
+    }
     for agent in parties(task) {
-        txn.delete(
-            Cf::Index,
-            party_key(fleet, agent, (task.status_ms, task.uuid)),
-        );
         count(txn, fleet, agent, task, -1)?;
     }
     super::counter::add(txn, fleet, task.state.counter(), -1)
@@ -310,7 +320,8 @@ pub fn party(read: &impl Read, fleet: FleetNo, agent: AgentNo) -> Result<Party, 
     Ok(read.record(Cf::Index, key.bytes())?.unwrap_or_default())
 }
 
-/// Tasks that an agent is a party of, the latest status first, behind a place; at most `limit`.
+/// Tasks that an agent is a party of, or those of [`WHOLE_FLEET`], the latest status first, behind
+/// a place; at most `limit`.
 pub fn list(
     read: &impl Read,
     fleet: FleetNo,

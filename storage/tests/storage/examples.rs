@@ -10,17 +10,22 @@ use ekho_storage::tables::agent::{
 };
 use ekho_storage::tables::agent_card::AgentCard;
 use ekho_storage::tables::approval::{Approval, ApprovalStatus, Risk};
+use ekho_storage::tables::attachment::{Attachment, AttachmentSettings, Bound, Content, Uploader};
 use ekho_storage::tables::cluster::{Cluster, JoinToken, NodeEntry, Part};
 use ekho_storage::tables::control::Control;
 use ekho_storage::tables::dead_letter::DeadLetter;
 use ekho_storage::tables::delivery::{Delivery, DeliveryState, Queue};
 use ekho_storage::tables::derived::Conversation;
 use ekho_storage::tables::edge::{EdgeDone, FleetSettings};
+use ekho_storage::tables::encryption_key::{
+    EncryptionKey, EncryptionKeys, KeyRevoked, KeySignature,
+};
 use ekho_storage::tables::event::{Actor, Event, EventKind, Resource};
 use ekho_storage::tables::fleet::Fleet;
 use ekho_storage::tables::floor::Floor;
 use ekho_storage::tables::hook::{Hook, HookDraft, HookEvent, HookSecret, OnFailure};
 use ekho_storage::tables::idempotency::Idempotency;
+use ekho_storage::tables::imported_secret::{ImportedHash, ImportedSecrets};
 use ekho_storage::tables::license::{License, Licenses, Tier};
 use ekho_storage::tables::login::Failures;
 use ekho_storage::tables::message::{Envelope, Message, MessageState, Priority, Recipient};
@@ -92,6 +97,21 @@ pub fn all() -> Vec<Entry> {
             }],
         ),
         entry(1, hooks()),
+        entry(
+            1,
+            vec![ImportedSecrets {
+                hashes: vec![
+                    ImportedHash {
+                        sealed_hash: vec![1, 2, 3],
+                        expires_ms: None,
+                    },
+                    ImportedHash {
+                        sealed_hash: vec![4],
+                        expires_ms: Some(NOW_MS),
+                    },
+                ],
+            }],
+        ),
         entry(1, messages()),
         entry(
             1,
@@ -157,6 +177,21 @@ pub fn all() -> Vec<Entry> {
         entry(1, licenses()),
         entry(1, clusters()),
         entry(1, vec![FleetSettings { edge_outbox: true }]),
+        entry(1, attachments()),
+        entry(
+            1,
+            vec![Content {
+                size_bytes: 26_214_400,
+                attachments: 2,
+            }],
+        ),
+        entry(
+            1,
+            vec![Bound {
+                attachments: vec![UUID, UUID + 1],
+            }],
+        ),
+        entry(1, vec![AttachmentSettings::default()]),
         entry(
             1,
             vec![EdgeDone {
@@ -207,6 +242,7 @@ pub fn all() -> Vec<Entry> {
             }],
         ),
         entry(1, revoked_keys()),
+        entry(1, encryption_keys()),
         entry(1, a2a_clients()),
         entry(1, a2a_remotes()),
         entry(1, remote_tasks()),
@@ -404,6 +440,32 @@ fn operator_key() -> OperatorKey {
             at_ms: NOW_MS + 1,
         }],
     }
+}
+
+fn encryption_keys() -> Vec<EncryptionKeys> {
+    let replaced = EncryptionKey {
+        key_id: "xkey_1".into(),
+        public_key: [0xcd; 32],
+        signed: None,
+        published_ms: NOW_MS,
+        revoked: Some(KeyRevoked {
+            by: "opr_1".into(),
+            reason: "lost".into(),
+            at_ms: NOW_MS + 1,
+        }),
+    };
+    let present = EncryptionKey {
+        key_id: "xkey_2".into(),
+        public_key: [0xef; 32],
+        signed: Some(KeySignature {
+            key_id: "key_2".into(),
+            signature: [0xab; 64],
+        }),
+        published_ms: NOW_MS + 2,
+        revoked: None,
+    };
+    let keys = vec![present, replaced];
+    vec![EncryptionKeys::default(), EncryptionKeys { keys }]
 }
 
 fn revoked_keys() -> Vec<RevokedKey> {
@@ -713,6 +775,32 @@ fn licenses() -> Vec<Licenses> {
     ]
 }
 
+fn attachments() -> Vec<Attachment> {
+    let unbound = Attachment {
+        uuid: UUID,
+        filename: "Übersicht.pdf".into(),
+        mime: "application/pdf".into(),
+        sniffed: "application/pdf".into(),
+        size_bytes: 26_214_400,
+        sha256: [0xcd; 32],
+        by: Uploader::Agent(2),
+        created_ms: NOW_MS,
+        expires_ms: NOW_MS + 86_400_000,
+        messages: 0,
+    };
+    let bound = Attachment {
+        sniffed: String::new(),
+        by: Uploader::Operator("opr_1".into()),
+        expires_ms: 0,
+        messages: 3,
+        ..unbound.clone()
+    };
+    vec![unbound, bound]
+}
+
+/// Kinds of event there were before the example of a task, which is none of them.
+const KINDS_BEFORE_TASK: usize = 89;
+
 fn events() -> Vec<Event> {
     let actors = [
         Actor::System,
@@ -736,7 +824,7 @@ fn events() -> Vec<Event> {
         request_id: String::new(),
         at_ms: NOW_MS,
     };
-    EventKind::ALL
+    let of_kinds = EventKind::ALL
         .iter()
         .enumerate()
         .map(|(number, kind)| Event {
@@ -755,9 +843,10 @@ fn events() -> Vec<Event> {
                 String::new()
             },
             at_ms: NOW_MS + number as u64,
-        })
-        .chain([of_task])
-        .collect()
+        });
+    let mut events: Vec<Event> = of_kinds.collect();
+    events.insert(KINDS_BEFORE_TASK, of_task);
+    events
 }
 
 pub fn messages() -> Vec<Message> {

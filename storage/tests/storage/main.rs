@@ -6,6 +6,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod damage;
+mod depth;
 mod examples;
 mod golden;
 mod order;

@@ -115,6 +115,8 @@ fn any_due() -> impl Strategy<Value = Due> {
             }
         }),
         Just(Due::License),
+        (1..3u32, any::<u128>())
+            .prop_map(|(fleet, attachment)| Due::Attachment { fleet, attachment }),
         hash().prop_map(|token_hash| Due::Session { token_hash }),
         hash().prop_map(|token_hash| Due::EnrollmentToken { token_hash }),
         (1..3u32, seq()).prop_map(|(fleet, seq)| Due::DeadLetter { fleet, seq }),

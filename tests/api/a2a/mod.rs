@@ -4,6 +4,7 @@
 //! - `answers`: what agents say of tasks, and what of it they may
 //! - `streams`: whoever follows a task sees the same
 //! - `lists`: tasks in pages
+//! - `operators`: tasks as operators look at them
 //! - `metrics`: what is counted of them
 //! - `sdk`: an agent that is written with the Rust client
 //! - `errors`: what is wrong is said in the words of each binding
@@ -24,6 +25,7 @@ mod fuzz;
 mod grpc;
 mod lists;
 mod metrics;
+mod operators;
 mod push;
 mod real_clients;
 mod remotes;

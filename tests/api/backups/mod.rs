@@ -1,11 +1,13 @@
 //! Backups: taken while the relay works, checked, restored; and what is left of a cluster.
 //!
 //! - `taking`: what a backup holds, and who may take one
+//! - `attachments`: files beside the state
 //! - `restoring`: what a restored relay has, and what it refuses
 //! - `refusals`: files, directories and secrets that are not right
 //! - `recovering`: a node that outlived the majority
 //! - `page`: docs/backup.md, written by running it
 
+mod attachments;
 mod page;
 mod recovering;
 mod refusals;

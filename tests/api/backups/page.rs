@@ -111,8 +111,8 @@ fn take(page: &mut Session) {
     page.run("ekho tokens create-api --name nightly --scope backup > backup.token");
     page.run("ekho backup create --output nightly.tar --token-file backup.token");
     page.run("ekho audit events --type backup.taken");
-    page.text("Everything that was answered before the command began is in it. The relay goes on meanwhile; the backup is read from a snapshot, which takes up room for what changes until it is done. The file is checked while it arrives, and has its name when it is whole and on disk. A cron job needs no more than that:");
-    page.text("    30 3 * * *  ekho backup create --token-file /etc/ekho/backup.token --url https://relay.example --output /backups/ekho-$(date +\\%F).tar");
+    page.text("Everything that was answered before the command began is in it. The relay goes on meanwhile; the backup is read from a snapshot, which takes up room for what changes until it is done. The file is checked while it arrives, and has its name when it is whole and on disk. A cron job needs no more than that; with a directory, the file is named after the time, and the newest are kept:");
+    page.text("    30 3 * * *  ekho backup create --token-file /etc/ekho/backup.token --url https://relay.example --directory /backups --keep 14");
     page.text("Messages are readable in it, as on the relay's disk: encrypt it before it leaves the house, with `age` or `gpg` or whatever you trust.");
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use ekho::machine::{RelayMachine, Sink};
+use ekho::machine::{Files, RelayMachine, Sink};
 use ekho_raft::{Node, NodeConfig, Peer};
 use ekho_storage::tables::{AgentNo, FleetNo};
 use ekho_storage::{State, StateOptions};
@@ -18,6 +18,7 @@ use crate::support::{DEADLINE, Relay, SignedRequest, direct, iso, now_ms, poll_u
 struct Nobody;
 
 impl Sink for Nobody {
+    fn files(&self, _: Files) {}
     fn wake(&self, _: &[(FleetNo, AgentNo)]) {}
     fn close(&self, _: FleetNo) {}
     fn updated(&self, _: &[(FleetNo, u128)]) {}

@@ -100,7 +100,7 @@ async fn a_backup_of_a_newer_form() {
     let (relay, _, empty) = prepared().await;
     let newer = relay.dir().join("newer.tar");
     let mut archive = tar::Builder::new(Vec::new());
-    let json = br#"{"ekho_backup": 2, "release": "7.0.0", "what": "ever"}"#;
+    let json = br#"{"ekho_backup": 3, "release": "7.0.0", "what": "ever"}"#;
     let mut header = tar::Header::new_ustar();
     header.set_size(json.len() as u64);
     archive
@@ -112,7 +112,7 @@ async fn a_backup_of_a_newer_form() {
         fails(&relay.run(["backup", "show", "newer.tar"])),
         fails(&relay.run(["backup", "verify", "newer.tar"])),
     ] {
-        assert!(said.contains("form 2") && said.contains("7.0.0"), "{said}");
+        assert!(said.contains("form 3") && said.contains("7.0.0"), "{said}");
     }
 }
 

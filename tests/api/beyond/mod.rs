@@ -2,6 +2,8 @@
 
 mod batch;
 mod credentials;
+mod directory;
+mod encryption;
 mod idempotency;
 mod limits;
 mod long_poll;

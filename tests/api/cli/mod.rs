@@ -2,6 +2,7 @@
 //!
 //! - `node`: setup, doctor, config, audit export, bench
 //! - `sign_in`: as whom commands act
+//! - `unattended`: a relay that begins with nobody at hand
 //! - the others: one file a command, each with a table, with JSON, and with what goes wrong
 
 use std::process::{Output, Stdio};
@@ -11,6 +12,7 @@ use serde_json::Value;
 use crate::support::{Operator, Relay};
 
 mod a2a;
+mod agent;
 mod agents;
 mod approvals;
 mod audit;
@@ -24,6 +26,7 @@ mod operations;
 mod people;
 mod policies;
 mod sign_in;
+mod unattended;
 
 fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()

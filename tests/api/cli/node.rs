@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{all, done, out};
 use crate::support::{Relay, ekho, shared};
 
-fn mode(path: &Path) -> u32 {
+pub(super) fn mode(path: &Path) -> u32 {
     fs::metadata(path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         .permissions()

@@ -210,6 +210,19 @@ async fn end_to_end_signatures_are_passed_on() {
     for field in ["agent_sig", "key_id", "sig_canonical"] {
         assert_eq!(received[0][field], message[field], "{field}");
     }
+    // What was signed may be an object, as the original's clients have it.
+    message["sig_canonical"] = json!({ "b": 1, "a": ["é"] });
+    sender.send(&message).await;
+    let received = recipient.receive().await;
+    assert_eq!(received[0]["sig_canonical"], message["sig_canonical"]);
+    message.as_object_mut().unwrap().remove("sig_canonical");
+    sender.send(&message).await;
+    assert!(recipient.receive().await[0].get("sig_canonical").is_none());
+    for wrong in [json!(1), json!(["a"]), json!("x".repeat(8192))] {
+        message["sig_canonical"] = wrong;
+        let answer = sender.post("/v1/messages", &message).await;
+        answer.invalid("sig_canonical");
+    }
 }
 
 #[tokio::test]

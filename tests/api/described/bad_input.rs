@@ -109,17 +109,17 @@ fn bad_values(schema: &Map<String, Value>, document: &Document) -> Vec<Value> {
     let whole = Value::Object(schema.clone());
     let number = |name: &str| schema.get(name).and_then(Value::as_u64);
     let mut values = Vec::new();
-    // What may be a text or a list of them is wrong only where it is neither.
-    let choices = schema
-        .get("oneOf")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    if choices
-        .map(|one| document.plain(one))
-        .any(|one| one.get("type") == Some(&json!("array")))
-    {
+    // What may be a text, or else a list or an object, is wrong only where it is neither.
+    let choices = schema.get("oneOf").and_then(Value::as_array);
+    let may_be = |kind: &str| {
+        let mut choices = choices.into_iter().flatten();
+        choices.any(|one| document.plain(one).get("type") == Some(&json!(kind)))
+    };
+    if may_be("array") {
         return vec![json!(5), json!({}), json!([5])];
+    }
+    if may_be("string") && may_be("object") {
+        return vec![json!(5), json!(true), json!([])];
     }
     match schema.get("type").and_then(Value::as_str) {
         Some("string") => {

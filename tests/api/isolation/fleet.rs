@@ -95,6 +95,7 @@ impl Populated {
         let remote = json!({ "name": format!("remote of {name}"), "card_url": url });
         let remote = operator.post("/v1/operator/a2a/remotes", &remote).await;
         let remote = text(&remote.ok(), "agent_id");
+        let attachment = sender.upload(name, "text/plain", word.as_bytes()).await;
         let events = operator.get("/v1/operator/events?limit=1").await.ok();
         let ids = [
             ("agent", sender.id.clone()),
@@ -120,6 +121,7 @@ impl Populated {
             ("context", text(&task, "contextId")),
             ("push", text(&push, "id")),
             ("remote", remote),
+            ("attachment", text(&attachment, "id")),
         ]
         .into();
         Populated {
@@ -165,6 +167,8 @@ impl Populated {
             "a2a/clients",
             "a2a/remotes",
             "a2a/pushes",
+            "a2a/tasks",
+            "attachments",
         ] {
             let answer = self.operator.get(&format!("/v1/operator/{target}")).await;
             all.push(answer.ok());

@@ -65,6 +65,7 @@ fn never(round: u32) -> Ids {
         ("token", uuid("tok_", 14)),
         ("task", uuid("task_", 15)),
         ("context", uuid("ctx_", 16)),
+        ("attachment", uuid("att_", 17)),
     ]
     .into()
 }

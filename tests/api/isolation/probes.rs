@@ -123,6 +123,12 @@ const TASKS: &[Probe] = &[
 ];
 
 const AGENT_API: &[Probe] = &[
+    agent("GET", "/v1/attachments/{attachment}", ""),
+    agent(
+        "POST",
+        "/v1/messages",
+        r#"{"recipient":{"kind":"agent","id":"{own agent2}"},"message_type":"direct","body":{},"conversation_id":"c","correlation_id":"r","attachment_ids":["{attachment}"]}"#,
+    ),
     agent("GET", "/v1/messages/{message}", ""),
     agent("DELETE", "/v1/messages/{waiting}", ""),
     agent(
@@ -160,6 +166,10 @@ const AGENT_API: &[Probe] = &[
         "/v1/leases",
         r#"{"leases":[{"message_id":"{message}","extend_seconds":60}]}"#,
     ),
+    agent("GET", "/v1/agents/{agent}/identity-keys", ""),
+    agent("GET", "/v1/agents/{agent}/encryption-keys", ""),
+    agent("GET", "/v1/conversations/{conversation}/messages", ""),
+    agent("GET", "/v1/agents?search={agent}", ""),
     agent("GET", "/v1/actions/{approval}", ""),
     agent(
         "POST",
@@ -200,12 +210,30 @@ const AGENT_API: &[Probe] = &[
 ];
 
 const OPERATOR_API: &[Probe] = &[
+    operator("GET", "/v1/operator/attachments/{attachment}", ""),
+    operator(
+        "POST",
+        "/v1/operator/messages",
+        r#"{"recipient_agent_id":"{own agent2}","text":"t","attachment_ids":["{attachment}"]}"#,
+    ),
+    operator("GET", "/v1/operator/events?resource_id={attachment}", ""),
     operator("GET", "/v1/operator/agents/{agent}", ""),
     operator("GET", "/v1/operator/agents/{agent}/rate-limits", ""),
     operator(
         "PUT",
         "/v1/operator/agents/{agent}/labels",
         r#"{"labels":["a"]}"#,
+    ),
+    operator("POST", "/v1/operator/agents/{agent}/secret", ""),
+    operator(
+        "POST",
+        "/v1/operator/import",
+        r#"{"rows":[{"kind":"room","id":"room_x","name":"n","member_agent_ids":["{agent}"]},{"kind":"approval","id":"apr_0199aaaabbbb7cccddddeeee00000001","agent_id":"{agent}","action_type":"a","summary":"s","risk_level":"high","status":"pending"}]}"#,
+    ),
+    operator(
+        "POST",
+        "/v1/operator/import",
+        r#"{"rows":[{"kind":"message","id":"{message}","sender_agent_id":"{own agent}","recipient":{"kind":"agent","id":"{agent}"},"message_type":"direct","body":{},"conversation_id":"c","correlation_id":"c","created_at":"2026-01-01T00:00:00.000Z","expires_at":"2099-01-01T00:00:00.000Z","deliveries":[{"agent_id":"{agent}"}]}]}"#,
     ),
     operator(
         "POST",
@@ -248,6 +276,7 @@ const OPERATOR_API: &[Probe] = &[
         r#"{"to_agent_id":"{agent}","reason":"r"}"#,
     ),
     operator("GET", "/v1/operator/agents?search={agent}", ""),
+    operator("GET", "/v1/operator/agents?ids={agent},{agent2}", ""),
     operator("GET", "/v1/operator/approvals/{approval}", ""),
     operator("GET", "/v1/operator/approvals?search={approval}", ""),
     operator("POST", "/v1/operator/approvals/{approval}/approve", ""),
@@ -257,6 +286,8 @@ const OPERATOR_API: &[Probe] = &[
     operator("GET", "/v1/operator/conversations?search={word}", ""),
     operator("GET", "/v1/operator/search?q={word}", ""),
     operator("GET", "/v1/operator/search?q={conversation}", ""),
+    // Events have numbers within their fleet: another fleet's is the asker's own, or none.
+    operator("GET", "/v1/operator/events/{agent}", ""),
     operator("GET", "/v1/operator/events?actor_id={agent}", ""),
     operator("GET", "/v1/operator/events?actor_id={operator}", ""),
     operator("GET", "/v1/operator/events?resource_id={policy}", ""),
@@ -303,6 +334,8 @@ const OPERATOR_API: &[Probe] = &[
         r#"{"ids":["{letter}"]}"#,
     ),
     operator("GET", "/v1/operator/messages/{message}", ""),
+    operator("GET", "/v1/operator/messages?agent_id={agent}", ""),
+    operator("GET", "/v1/operator/rooms?ids={room}", ""),
     operator("POST", "/v1/operator/messages/{waiting}/cancel", ""),
     operator(
         "POST",
@@ -357,6 +390,16 @@ const OPERATOR_API: &[Probe] = &[
         "POST",
         "/v1/operator/policies/preview",
         r#"{"sender_agent_id":"{agent}","recipient_agent_id":"{agent2}","message_type":"direct"}"#,
+    ),
+    operator(
+        "POST",
+        "/v1/operator/policies/preview",
+        r#"{"message_id":"{message}"}"#,
+    ),
+    operator(
+        "POST",
+        "/v1/operator/policies/preview",
+        r#"{"message_id":"{own message}","replaces":"{policy}","draft":{"name":"n","scope_kind":"fleet","rule":{"action":"deny"}}}"#,
     ),
     operator("GET", "/v1/operator/hooks/{hook}", ""),
     operator("GET", "/v1/operator/hooks/{hook}/status", ""),
@@ -427,6 +470,9 @@ const OPERATOR_API: &[Probe] = &[
         "/v1/operator/keys/{signing}/revoke",
         r#"{"reason":"r"}"#,
     ),
+    operator("GET", "/v1/operator/a2a/tasks/{task}", ""),
+    operator("GET", "/v1/operator/a2a/tasks?agent_id={agent}", ""),
+    operator("GET", "/v1/operator/a2a/tasks?context_id={context}", ""),
     operator("GET", "/v1/operator/a2a/clients/{client}", ""),
     operator("GET", "/v1/operator/agents/{client}", ""),
     operator("PUT", "/v1/operator/a2a/clients/{client}", "{}"),
@@ -473,6 +519,8 @@ const OPERATOR_API: &[Probe] = &[
 
 /// What lists, counts or exports: read through for ids of others.
 pub const LISTS: &[&str] = &[
+    "/v1/operator/attachments?limit=100",
+    "/v1/operator/settings/attachments",
     "/v1/operator/me",
     "/v1/operator/sessions",
     "/v1/operator/keys",
@@ -484,6 +532,8 @@ pub const LISTS: &[&str] = &[
     "/v1/operator/approvals?limit=100",
     "/v1/operator/dead-letters?limit=100",
     "/v1/operator/dead-letters/export",
+    "/v1/operator/dead-letters/reasons",
+    "/v1/operator/a2a/tasks?limit=100",
     "/v1/operator/policies",
     "/v1/operator/rooms?limit=100",
     "/v1/operator/conversations?limit=100",

@@ -58,6 +58,12 @@ async fn the_list_is_paged_filtered_and_sorted() {
     );
     assert_eq!(names(&list("limit=3&page=3").await), "");
     assert_eq!(names(&list("search=ETA").await), "beta");
+    // By their ids, in the order asked for, those that are revoked as well.
+    let named = format!("ids={},agent_nobody,{}", delta.id, alpha.id);
+    assert_eq!(names(&list(&named).await), "delta alpha");
+    let many = vec![alpha.id.as_str(); 101].join(",");
+    let target = format!("/v1/operator/agents?ids={many}");
+    operator.get(&target).await.invalid("ids");
     assert_eq!(names(&list(&format!("search={}", gamma.id)).await), "gamma");
     assert_eq!(names(&list("status=paused").await), "beta");
     assert_eq!(names(&list("status=revoked").await), "delta");

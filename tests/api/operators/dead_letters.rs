@@ -57,6 +57,16 @@ async fn dead_letters_are_listed_redriven_and_purged() {
     );
     assert_eq!(ids(&all, "original_message_id"), messages, "newest first");
     assert_eq!(all["next_cursor"], Value::Null);
+    let reasons = list(&operator, "/reasons").await;
+    assert_eq!(
+        (&reasons["looked_at"], &reasons["complete"]),
+        (&json!(5), &json!(true))
+    );
+    let reason = &reasons["reasons"][0];
+    assert_eq!(reason["count"], 5, "{reasons}");
+    let newest = &all["dead_letters"][0];
+    assert_eq!(reason["failure_reason"], newest["failure_reason"]);
+    assert_eq!(reason["newest_at"], newest["dead_lettered_at"]);
     // By pages and by cursor, the same.
     let second = list(&operator, "?limit=2&page=2").await;
     assert_eq!(ids(&second, "original_message_id"), messages[2..4]);

@@ -1,8 +1,9 @@
 //! Operators' signing keys and agents' identity keys over HTTP, with real signatures made here
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::checks::{assert_only_fields, assert_time};
 use crate::support::{Operator, Relay, Signing, direct, shared};
@@ -325,6 +326,23 @@ async fn a_revoked_identity_key_is_of_no_more_use() {
     message["key_id"] = json!(id);
     message["sig_canonical"] = json!("text");
     agent.post("/v1/messages", &message).await.ok();
+    // As clients of the original name it.
+    let short = URL_SAFE_NO_PAD.encode(&Sha256::digest(second.bytes())[..12]);
+    message["key_id"] = json!(short);
+    agent.post("/v1/messages", &message).await.ok();
+    let known = async || {
+        let target = format!("/v1/agents/{}/identity-keys", agent.id);
+        other.get(&target).await.ok()["keys"][0].clone()
+    };
+    let fields = [
+        "key_id",
+        "public_key",
+        "registered_at",
+        "current",
+        "revoked_at",
+    ];
+    assert_only_fields(&known().await, &fields);
+    assert_eq!(known().await["revoked_at"], Value::Null);
     let revoke = format!("{list}/{id}/revoke");
     operator.post(&revoke, &json!({})).await.invalid("reason");
     assert_eq!(
@@ -339,8 +357,23 @@ async fn a_revoked_identity_key_is_of_no_more_use() {
         .post(&revoke, &json!({ "reason": "again" }))
         .await
         .refused(409, gone, "key_revoked");
-    let answer = agent.post("/v1/messages", &message).await;
-    answer.refused(409, gone, "key_revoked");
+    for named in [id, &short] {
+        message["key_id"] = json!(named);
+        let answer = agent.post("/v1/messages", &message).await;
+        answer.refused(409, gone, "key_revoked");
+    }
+    let revoked = known().await;
+    assert_eq!(
+        (&revoked["key_id"], &revoked["current"]),
+        (&json!(id), &json!(false))
+    );
+    assert_time(&revoked["revoked_at"]);
+    let keys = other.get("/v1/operator-keys").await.ok();
+    let is_it = |key: &Value| key["key_id"] == id;
+    assert!(
+        keys["revoked"].as_array().unwrap().iter().any(is_it),
+        "{keys}"
+    );
     // In whatever way the key is written, and whoever brings it.
     let raw = STANDARD.encode(second.bytes());
     for text in [second.public.as_str(), raw.as_str()] {
@@ -386,4 +419,39 @@ async fn a_revoked_identity_key_is_of_no_more_use() {
         )
         .await;
     assert_eq!(answer.code(), "key_revoked");
+}
+
+#[tokio::test]
+async fn operators_sign_what_they_say_and_agents_learn_their_keys() {
+    let relay = Relay::start().await;
+    let operator = relay.operator().await;
+    let [agent] = relay.agents(["agent"]).await;
+    let known = agent.get("/v1/operator-keys").await.ok();
+    assert_only_fields(&known, &["fleet_id", "operator_keys", "revoked"]);
+    assert_eq!(known["operator_keys"], json!([]));
+    let id = Signing::new(41).register(&operator, true).await;
+    let known = agent.get("/v1/operator-keys").await.ok();
+    assert_eq!(known["operator_keys"][0]["key_id"], id.as_str());
+    assert_eq!(known["operator_keys"], told(&operator).await);
+
+    let said = json!({
+        "recipient_agent_id": agent.id, "text": "stop",
+        "operator_sig": "c2ln", "key_id": id, "sig_canonical": "v1\nstop",
+    });
+    operator.post("/v1/operator/messages", &said).await.ok();
+    let received = agent.receive().await;
+    for field in ["operator_sig", "key_id", "sig_canonical"] {
+        assert_eq!(received[0][field], said[field], "{field}");
+    }
+    assert!(received[0].get("agent_sig").is_none());
+    let revoke = format!("/v1/operator/keys/{id}/revoke");
+    operator
+        .post(&revoke, &json!({ "reason": "lost" }))
+        .await
+        .ok();
+    let answer = operator.post("/v1/operator/messages", &said).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (409, "key_revoked")
+    );
 }

@@ -55,6 +55,11 @@ async fn an_operator_writes_to_an_agent_and_to_a_room() {
     shown.sort_unstable();
     assert_eq!(shown, members);
     assert_time(&found["created_at"]);
+    let by_id = format!("/v1/operator/rooms?ids=room_x,{room}");
+    assert_eq!(operator.get(&by_id).await.ok()["rooms"], json!([found]));
+    let too_many = vec!["room_x"; 101].join(",");
+    let too_many = format!("/v1/operator/rooms?ids={too_many}");
+    operator.get(&too_many).await.invalid("ids");
 
     for (field, bad) in [
         ("recipient_agent_id", json!({ "text": "x" })),
@@ -112,6 +117,90 @@ async fn a_message_is_looked_at_and_taken_back() {
         .await;
     assert_eq!((again.status, again.code().as_str()), (409, "conflict"));
     let unknown = operator.get(&format!("{MESSAGES}/msg_1")).await;
+    unknown.refused(404, "not found", "not_found");
+}
+
+#[tokio::test]
+async fn the_messages_of_an_agent_are_listed_to_the_last() {
+    let relay = shared().await;
+    let operator = relay.operator().await;
+    let [one, two, three] = relay.agents(["one", "two", "three"]).await;
+    let list = async |query: &str| {
+        let target = format!("{MESSAGES}?agent_id={}{query}", one.id);
+        operator.get(&target).await.ok()
+    };
+    assert_eq!(list("").await["messages"], json!([]));
+    // More than the 20 that are shown with the agent, in turns.
+    let mut expected = Vec::new();
+    for number in 0..13 {
+        let text = number.to_string();
+        expected.push((one.send(&direct(&two.id, &text)).await, "sent"));
+        expected.push((two.send(&direct(&one.id, &text)).await, "received"));
+        two.send(&direct(&three.id, &text)).await;
+    }
+    let received = one.receive().await.remove(0);
+    let acked = received["message_id"].as_str().expect("an id").to_string();
+    one.ack(&[&acked]).await;
+    let room = json!({ "name": "All", "member_agent_ids": [two.id, three.id] });
+    let room = one.post("/v1/rooms", &room).await.json()["id"].clone();
+    let mut said = direct("", "to all");
+    said["recipient"] = json!({ "kind": "group", "id": room });
+    expected.push((one.send(&said).await, "sent"));
+    // What is sent on is meant for the one that it goes to.
+    let astray = two.send(&direct(&three.id, "astray")).await;
+    let order = json!({ "to_agent_id": one.id, "reason": "away" });
+    let redirect = format!("{MESSAGES}/{astray}/redirect");
+    operator.post(&redirect, &order).await.ok();
+    expected.push((astray.clone(), "received"));
+    expected.reverse();
+
+    for direction in [None, Some("sent"), Some("received")] {
+        let filter = direction.map_or(String::new(), |way| format!("&direction={way}"));
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = list(&format!("&limit=4{filter}{cursor}")).await;
+            let rows = page["messages"].as_array().expect("messages");
+            assert!(rows.len() <= 4);
+            for row in rows {
+                let text = |name: &str| row[name].as_str().unwrap_or_default().to_string();
+                found.push((text("id"), text("direction")));
+            }
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let wanted: Vec<(String, String)> = expected
+            .iter()
+            .filter(|(_, way)| direction.is_none_or(|wanted| wanted == *way))
+            .map(|(id, way)| (id.clone(), (*way).to_string()))
+            .collect();
+        assert_eq!(found, wanted, "{direction:?}");
+    }
+    let rows = list("&limit=100").await["messages"].clone();
+    let row = |id: &str| {
+        let rows = rows.as_array().expect("messages");
+        let found = rows
+            .iter()
+            .find(|row| row["id"] == id)
+            .expect("the message");
+        let fields = ["status", "delivery_count", "open_deliveries"];
+        json!(fields.map(|name| found[name].clone()))
+    };
+    assert_eq!(row(&acked), json!(["acked", 1, 0]));
+    assert_eq!(row(&astray), json!(["queued", 1, 1]));
+    let (to_all, _) = &expected[1];
+    assert_eq!(row(to_all), json!([null, 2, 2]));
+
+    for (query, field) in [
+        (String::new(), "agent_id"),
+        (format!("?agent_id={}&direction=up", one.id), "direction"),
+        (format!("?agent_id={}&cursor=evt_1", one.id), "cursor"),
+    ] {
+        let target = format!("{MESSAGES}{query}");
+        operator.get(&target).await.invalid(field);
+    }
+    let unknown = operator.get(&format!("{MESSAGES}?agent_id=agent_x")).await;
     unknown.refused(404, "not found", "not_found");
 }
 

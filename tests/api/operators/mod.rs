@@ -4,6 +4,7 @@ mod agents;
 mod analytics;
 mod approvals;
 mod dead_letters;
+mod debug;
 mod fleets;
 mod holds;
 mod hooks;

@@ -137,6 +137,9 @@ async fn operators_are_added_changed_and_removed() {
     );
     assert_eq!(owner.call("DELETE", &target, None).await.status, 404);
     let me = owner.get("/v1/operator/me").await.ok();
+    assert_id(&me["fleet_id"], "flt_");
+    assert!(me["fleet_name"].is_string(), "{me}");
+    assert_eq!(me["first_fleet"], true);
     let own = format!(
         "/v1/operator/operators/{}",
         me["operator_id"].as_str().expect("an id")

@@ -77,6 +77,36 @@ async fn a_denied_message_names_the_policy() {
         "the condition on message_type does not hold"
     );
 
+    // A message that was sent, and a policy that is not there yet: alone, and in another's place.
+    let sent = writer.send(&direct(&reviewer.id, "a draft")).await;
+    let quiet = rule("quiet", json!({ "message_type": "direct" }));
+    let preview = async |more: Value| {
+        let mut asked = json!({ "message_id": sent });
+        asked
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let answer = operator.post("/v1/operator/policies/preview", &asked);
+        answer.await.ok()
+    };
+    assert_eq!(preview(json!({})).await["allowed"], true);
+    let with = preview(json!({ "draft": quiet })).await;
+    assert_eq!(with["decided_by"]["name"], "quiet", "{with}");
+    assert_eq!(with["policies"].as_array().unwrap().len(), 2);
+    let instead = preview(json!({ "draft": quiet, "replaces": id })).await;
+    assert_eq!(instead["policies"].as_array().unwrap().len(), 1);
+    assert_eq!(preview(json!({})).await["allowed"], true, "nothing is kept");
+    for (asked, field) in [
+        (
+            json!({ "message_id": sent, "draft": { "name": "n" } }),
+            "draft.rule",
+        ),
+        (json!({ "message_id": sent, "draft": 1 }), "draft"),
+    ] {
+        let answer = operator.post("/v1/operator/policies/preview", &asked);
+        answer.await.invalid(field);
+    }
+
     // A dry run lets it pass; a rollback does not.
     let mut dry = rule("no shouting", json!({ "message_type": "alert" }));
     dry["dry_run"] = json!(true);

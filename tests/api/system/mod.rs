@@ -1,5 +1,6 @@
 //! The relay as a server: its pages, its limits, its log, its start and its end.
 
+mod console;
 mod extension;
 mod idle;
 mod limits;
@@ -9,4 +10,4 @@ mod raw;
 mod routes;
 mod shutdown;
 mod startup;
-mod tls;
+pub mod tls;

@@ -32,6 +32,17 @@ async fn the_relay_says_what_it_is() {
 }
 
 #[tokio::test]
+async fn many_scrapes_at_once_get_a_whole_page_each() {
+    let relay = shared().await;
+    let pages = futures::future::join_all((0..64).map(|_| relay.get("/metrics"))).await;
+    for page in pages {
+        assert_eq!(page.status, 200);
+        let page = page.text();
+        assert!(page.contains("ekho_up 1") && page.contains("process_cpu_seconds_total"));
+    }
+}
+
+#[tokio::test]
 async fn metrics_have_every_name_of_the_contract() {
     let relay = Relay::start().await;
     let [sender, recipient] = relay.agents(["sender", "recipient"]).await;

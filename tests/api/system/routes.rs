@@ -3,7 +3,7 @@
 use crate::support::{Http, shared};
 
 /// The agent API of contract.md (without attachments) and what goes beyond it.
-const AGENT: [(&str, &str); 20] = [
+const AGENT: [(&str, &str); 22] = [
     ("POST", "/v1/messages"),
     ("POST", "/v1/messages/batch"),
     ("GET", "/v1/messages/msg_00000000000000000000000000000000"),
@@ -26,6 +26,8 @@ const AGENT: [(&str, &str); 20] = [
     ("POST", "/v1/conversations/c/floor"),
     ("DELETE", "/v1/conversations/c/floor"),
     ("POST", "/v1/identity-key"),
+    ("PUT", "/v1/encryption-key"),
+    ("DELETE", "/v1/encryption-key"),
     ("POST", "/v1/credentials/rotate"),
 ];
 

@@ -1,4 +1,4 @@
-//! TLS from files, read again on SIGHUP
+//! TLS from files, read again on SIGHUP and when they change
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use super::raw::Raw;
 use crate::support::{DEADLINE, Relay, poll_until};
 
 /// Makes a key and a certificate for 127.0.0.1 that is its own authority.
-fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
+pub fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
     let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     let made = Command::new("openssl")
         .args([
@@ -142,10 +142,19 @@ async fn everything_works_over_tls() {
         .await;
     assert!(raw.answer().await.is_none(), "no answer in clear text");
 
+    // SIGHUP reads again what is there, changed or not.
+    relay.signal(Signal::HUP);
+    poll_until(DEADLINE, "the same once more", async || {
+        relay
+            .log()
+            .contains("certificate and key read again")
+            .then_some(())
+    })
+    .await;
+
     // A renewed certificate is served after SIGHUP, and a broken one is not.
     certificate(dir.path());
     let renewed = std::fs::read(&cert).unwrap();
-    relay.signal(Signal::HUP);
     let beats = async |pem: &[u8]| {
         let builder =
             EkhoAgentClient::builder(first["fleet_id"].as_str().unwrap(), "secret").relay(&url);
@@ -157,6 +166,7 @@ async fn everything_works_over_tls() {
         // Refused by the relay means that the connection was trusted.
         result.err().and_then(|error| error.status_code()) == Some(401)
     };
+    relay.signal(Signal::HUP);
     poll_until(DEADLINE, "the new certificate", async || {
         beats(&renewed).await.then_some(())
     })
@@ -172,5 +182,62 @@ async fn everything_works_over_tls() {
     })
     .await;
     assert!(beats(&renewed).await, "the one in use stays");
+
+    // Nor does a key that is gone end anything.
+    std::fs::remove_file(&key).unwrap();
+    relay.signal(Signal::HUP);
+    poll_until(DEADLINE, "another complaint", async || {
+        let log = relay.log();
+        log.contains("key.pem cannot be read").then_some(())
+    })
+    .await;
+    assert!(beats(&renewed).await, "the one in use stays");
+
+    // Without a signal as well, some seconds after the files have become others.
+    certificate(dir.path());
+    let later = std::fs::read(&cert).unwrap();
+    poll_until(DEADLINE, "the next certificate", async || {
+        beats(&later).await.then_some(())
+    })
+    .await;
     relay.stop().await;
+}
+
+#[tokio::test]
+async fn without_tls_sighup_changes_nothing() {
+    let mut relay = Relay::start().await;
+    let pid = relay.pid();
+    for count in 1..=2 {
+        relay.signal(Signal::HUP);
+        poll_until(DEADLINE, "a line about it", async || {
+            let log = relay.log();
+            let said = log.matches("there is no certificate to read again");
+            (said.count() == count).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(relay.get("/readyz").await.status, 200);
+    assert!(relay.is_running());
+    assert_eq!(relay.pid(), pid);
+    relay.stop().await;
+}
+
+#[tokio::test]
+async fn without_its_certificate_a_relay_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate(dir.path());
+    let mut relay = Relay::builder().set_up();
+    for (name, path) in [("CERT", &cert), ("KEY", &key)] {
+        let variable = format!("EKHO_TLS_{name}_PATH");
+        relay.env.push((variable, path.display().to_string()));
+    }
+    std::fs::remove_file(&cert).unwrap();
+    relay.spawn();
+    assert_eq!(relay.wait_exit().await.code(), Some(1));
+    let said = relay.log();
+    assert!(
+        said.contains("cert.pem cannot be read: No such file")
+            && said.contains("EKHO_TLS_CERT_PATH"),
+        "{said}"
+    );
 }

@@ -7,7 +7,9 @@ use ekho_storage::tables::AgentNo;
 use ekho_storage::tables::counter;
 use ekho_storage::tables::due::Due;
 use ekho_storage::tables::message::{self, Message};
-use ekho_storage::tables::task::{self, Change, Listed, Party, Place, Said, Task, TaskState};
+use ekho_storage::tables::task::{
+    self, Change, Listed, Party, Place, Said, Task, TaskState, WHOLE_FLEET,
+};
 use ekho_storage::{Cf, Key, KeyReader, Read, decode};
 
 use super::same;
@@ -162,13 +164,13 @@ fn bodies(read: &impl Read, messages: &[Message], contents: BTreeSet<u128>) {
     same("texts", &stored, &expected);
 }
 
-/// Each party lists its tasks, once, and knows how many there are.
+/// Each party lists its tasks, once, and knows how many there are; so does the fleet, uncounted.
 fn lists(read: &impl Read, tasks: &BTreeMap<u128, Task>) {
     let mut expected: BTreeMap<AgentNo, (Party, BTreeMap<Place, Listed>)> = BTreeMap::new();
     for task in tasks.values() {
-        for agent in BTreeSet::from([task.client, task.agent]) {
+        for agent in BTreeSet::from([task.client, task.agent, WHOLE_FLEET]) {
             let (party, list) = expected.entry(agent).or_default();
-            party.tasks += 1;
+            party.tasks += u64::from(agent != WHOLE_FLEET);
             party.open += u64::from(agent == task.client && !task.state.is_terminal());
             let listed = Listed {
                 state: task.state,
@@ -187,6 +189,7 @@ fn lists(read: &impl Read, tasks: &BTreeMap<u128, Task>) {
         .collect();
     let counts = expected
         .iter()
+        .filter(|(agent, _)| **agent != WHOLE_FLEET)
         .map(|(agent, (party, _))| (*agent, party.clone()));
     same("counts of parties", &parties, &counts.collect());
     let mut listed = 0;

@@ -6,10 +6,12 @@
 //! - `clients`: bearer tokens
 //! - `pushes`: telling clients, and giving up
 //! - `remotes`: agents elsewhere
+//! - `imported`: those of another relay
 //! - `order`: any order of calls, against what a task promises
 
 mod answers;
 mod clients;
+mod imported;
 mod keeping;
 mod moving;
 mod order;

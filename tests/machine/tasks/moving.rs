@@ -10,7 +10,7 @@ use ekho_storage::tables::event::EventKind;
 use ekho_storage::tables::task::{self, Said, TaskState};
 
 use super::{changed, refused, relay};
-use crate::rig::{DAY, FLEET, HOUR, Peer, Relay, nack};
+use crate::rig::{DAY, FLEET, HOUR, MINUTE, Peer, Relay, nack};
 
 #[test]
 fn a_message_makes_a_task_and_its_ack_sets_it_to_work() {
@@ -221,6 +221,31 @@ fn a_client_calls_its_task_off() {
     // Twice is once.
     let over = Refusal::TaskOver(TaskState::Canceled);
     assert_eq!(relay.by_token(cancel(task)), refused(over));
+}
+
+#[test]
+fn a_client_that_calls_tasks_off_does_not_hide_what_an_operator_decided() {
+    let (mut relay, _, agent) = relay();
+    relay.resume(&agent);
+    relay.hold(&agent, HoldKind::Pause);
+    for _ in 0..60 {
+        let (task, _) = relay.asked(&agent);
+        assert_eq!(
+            relay.by_token(TaskRequest::Cancel { task }),
+            changed(1, TaskState::Canceled)
+        );
+        relay.pass(MINUTE);
+    }
+    let controls = control::list_rev(&relay.txn, FLEET, agent.no, 100).unwrap();
+    assert_eq!(controls.len(), 51);
+    let newest = |action: &str| controls.iter().position(|(_, one)| one.action == action);
+    assert_eq!(newest("pause"), Some(50), "the 50 newest, and the hold");
+    assert_eq!(newest("resume"), None, "what it replaced makes room");
+    // They leave by themselves.
+    relay.pass(8 * DAY);
+    let left = control::list_rev(&relay.txn, FLEET, agent.no, 100).unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].1.action, "pause");
 }
 
 #[test]

@@ -26,7 +26,10 @@ impl Controls {
             .find_map(|control| match control.action {
                 ControlAction::Pause | ControlAction::Quarantine => Some(true),
                 ControlAction::Resume => Some(false),
-                ControlAction::SendRefused
+                ControlAction::ApprovalApproved
+                | ControlAction::ApprovalRejected
+                | ControlAction::ApprovalExpired
+                | ControlAction::SendRefused
                 | ControlAction::SendRepeated
                 | ControlAction::TaskCanceled
                 | ControlAction::Other(_) => None,

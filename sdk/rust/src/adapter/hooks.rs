@@ -5,7 +5,8 @@ use std::future::Future;
 use super::handle::AgentHandle;
 use crate::types::{InboxControl, InboxMessage, ProposeAction};
 
-/// Why a hook failed. Its text becomes the reason of the nack.
+/// Why a hook failed. Its text becomes the reason of the nack, which the relay can read; of a message
+/// that came encrypted the relay is told only that its handler failed.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What an agent does. Only [`AgentHooks::on_message`] has to be written.

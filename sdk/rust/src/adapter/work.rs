@@ -9,6 +9,7 @@ use super::handle::AgentHandle;
 use super::hooks::{AgentHooks, HandlerError};
 use super::lanes::Work;
 use super::shared::Shared;
+use crate::identity::EncryptionStatus;
 use crate::types::{AckItem, InboxMessage, MessageType, NackItem};
 
 /// Longest reason given to the relay, in characters.
@@ -56,13 +57,36 @@ pub(super) async fn ack_again<H: AgentHooks>(shared: Arc<Shared<H>>, message_id:
 /// True if the work is done and the ack did not get through.
 async fn handle<H: AgentHooks>(shared: &Arc<Shared<H>>, message: InboxMessage) -> bool {
     let message_id = message.message_id.clone();
+    let was_encrypted = message.encryption.status != EncryptionStatus::None;
     match call_handler(shared, message).await {
         Ok(()) => !ack(shared, &message_id).await,
-        Err(error) => {
-            let reason = error.to_string();
-            tracing::warn!(message_id, reason, "a message was not handled");
+        Err(failure) => {
+            tracing::warn!(message_id, reason = %failure, "a message was not handled");
+            let reason = failure.told_to_the_relay(was_encrypted);
             nack(shared, &message_id, None, &reason).await;
             false
+        }
+    }
+}
+
+/// Why a message was not handled.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the handler panicked")]
+    Panicked,
+    #[error("the handler took too long")]
+    TookTooLong,
+    #[error("{0}")]
+    Handler(HandlerError),
+}
+
+impl Failure {
+    /// What a handler says may repeat what it read: of a body that the relay cannot read, the relay
+    /// is told no word of it.
+    fn told_to_the_relay(&self, was_encrypted: bool) -> String {
+        match self {
+            Self::Handler(_) if was_encrypted => "the handler failed".to_owned(),
+            other => other.to_string(),
         }
     }
 }
@@ -70,13 +94,13 @@ async fn handle<H: AgentHooks>(shared: &Arc<Shared<H>>, message: InboxMessage) -
 async fn call_handler<H: AgentHooks>(
     shared: &Arc<Shared<H>>,
     message: InboxMessage,
-) -> Result<(), HandlerError> {
+) -> Result<(), Failure> {
     let agent = AgentHandle::new(Arc::clone(shared));
     let handled = AssertUnwindSafe(shared.hooks.on_message(&agent, message)).catch_unwind();
     match tokio::time::timeout(shared.options.handler_timeout, handled).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => Err("the handler panicked".into()),
-        Err(_) => Err("the handler took too long".into()),
+        Ok(Ok(outcome)) => outcome.map_err(Failure::Handler),
+        Ok(Err(_)) => Err(Failure::Panicked),
+        Err(_) => Err(Failure::TookTooLong),
     }
 }
 

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use reqwest::Method;
 
+use super::prepare::Extras;
+use super::readers::ReaderKeys;
 use super::{EkhoAgentClient, Inner, json_body};
 use crate::call::{Call, SignerCell};
 use crate::error::EkhoError;
+use crate::identity::{AgentIdentity, EncryptionKey, KeyLearner, KeyRing, Verifier};
 use crate::retry::{Repeat, RetryPolicy};
 use crate::signing::Signer;
+use crate::trace::TraceContext;
 use crate::transport::{Transport, TransportOptions};
 use crate::types::{EnrollAnswer, EnrollRequest};
 
@@ -21,6 +25,11 @@ const DEFAULT_MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;
 #[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder {
+    trace_context: Option<Arc<dyn Fn() -> TraceContext + Send + Sync>>,
+    identity: Option<(AgentIdentity, String)>,
+    key_ring: Option<KeyRing>,
+    learn_keys: bool,
+    encryption_keys: Vec<EncryptionKey>,
     agent_id: String,
     secret: String,
     transport: TransportOptions,
@@ -31,6 +40,11 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     pub(super) fn new(agent_id: String, secret: String) -> Self {
         Self {
+            trace_context: None,
+            identity: None,
+            key_ring: None,
+            learn_keys: false,
+            encryption_keys: Vec::new(),
             agent_id,
             secret,
             transport: TransportOptions {
@@ -115,6 +129,40 @@ impl ClientBuilder {
         self
     }
 
+    /// Puts the trace context that this gives into the metadata of each message, as an
+    /// OpenTelemetry propagator would write it: `traceparent`, `tracestate`, `baggage`.
+    pub fn trace_context(
+        mut self,
+        context: impl Fn() -> TraceContext + Send + Sync + 'static,
+    ) -> Self {
+        self.trace_context = Some(Arc::new(context));
+        self
+    }
+
+    /// Signs every message end to end. The fleet's id is part of what is signed.
+    pub fn identity(mut self, identity: AgentIdentity, fleet_id: impl Into<String>) -> Self {
+        self.identity = Some((identity, fleet_id.into()));
+        self
+    }
+
+    /// Checks the end-to-end signatures of what comes in.
+    pub fn key_ring(mut self, ring: KeyRing) -> Self {
+        self.key_ring = Some(ring);
+        self
+    }
+
+    /// Takes into the ring what the relay says of keys: who has which, and which were revoked.
+    pub fn learn_keys(mut self) -> Self {
+        self.learn_keys = true;
+        self
+    }
+
+    /// Decrypts bodies that come in with any of these keys, and encrypts with the first.
+    pub fn encryption_keys(mut self, keys: impl IntoIterator<Item = EncryptionKey>) -> Self {
+        self.encryption_keys = keys.into_iter().collect();
+        self
+    }
+
     /// Replaces the credentials, as those of a fresh enrolment.
     pub fn credentials(mut self, agent_id: impl Into<String>, secret: impl Into<String>) -> Self {
         self.agent_id = agent_id.into();
@@ -140,12 +188,34 @@ impl ClientBuilder {
         if self.poll_interval.is_zero() || self.heartbeat_interval.is_zero() {
             return Err(EkhoError::invalid("intervals must be longer than zero"));
         }
+        if self.learn_keys && self.key_ring.is_none() {
+            return Err(EkhoError::invalid(
+                "learn_keys needs a key ring to learn into",
+            ));
+        }
         let signer = Signer::new(self.agent_id.clone(), &self.secret)?;
+        let extras = Extras {
+            trace_context: self.trace_context,
+            identity: self.identity,
+            learner: self
+                .key_ring
+                .clone()
+                .filter(|_| self.learn_keys)
+                .map(KeyLearner::new),
+            verifier: self
+                .key_ring
+                .clone()
+                .map(|ring| Verifier::new(ring, self.agent_id.clone())),
+            key_ring: self.key_ring,
+            encryption_keys: self.encryption_keys,
+            reader_keys: ReaderKeys::default(),
+        };
         Ok(EkhoAgentClient {
             inner: Arc::new(Inner {
                 agent_id: self.agent_id,
                 signer: SignerCell::new(signer),
                 transport: Transport::new(self.transport)?,
+                extras,
                 poll_interval: self.poll_interval,
                 heartbeat_interval: self.heartbeat_interval,
             }),

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,14 +15,16 @@ use serde::de::DeserializeOwned;
 use super::{EkhoAgentClient, json_body, path_segment, percent_encoded};
 use crate::call::Call;
 use crate::error::EkhoError;
+use crate::identity::sign_encryption_key;
 use crate::retry::Repeat;
 use crate::signing::Signer;
 use crate::types::{
-    AckItem, ActionReport, ActionState, BatchAnswer, CancelAnswer, CreateRoom, EnrollAnswer,
-    EnrollRequest, FloorAnswer, FloorReleased, Heartbeat, HeartbeatAnswer, IdentityKeyAnswer,
-    Inbox, InboxQuery, LeaseItem, LeasesAnswer, MessageState, MessageType, NackItem, Notice,
-    NoticeAnswer, OkAnswer, ProposeAction, ProposeAnswer, Room, RotateAnswer, SendAnswer,
-    SendMessage, Updated, wire,
+    AckItem, ActionReport, ActionState, AgentEncryptionKeys, AgentKeys, Attachment, BatchAnswer,
+    CancelAnswer, CreateRoom, Downloaded, EncryptionKeyRevoked, EnrollAnswer, EnrollRequest,
+    FloorAnswer, FloorReleased, Heartbeat, HeartbeatAnswer, Inbox, InboxQuery, KeyAnswer,
+    LeaseItem, LeasesAnswer, MessageState, MessageType, NackItem, Notice, NoticeAnswer, OkAnswer,
+    OperatorKeys, ProposeAction, ProposeAnswer, Room, RotateAnswer, SendAnswer, SendMessage,
+    Updated, wire,
 };
 
 /// The relay takes at most this many messages in one batch.
@@ -46,8 +50,8 @@ impl EkhoAgentClient {
     /// Sends a message (POST /v1/messages). However often it has to be tried, the relay stores one
     /// message, because every try carries the same idempotency key.
     pub async fn send_message(&self, message: &SendMessage) -> Result<SendAnswer, EkhoError> {
-        let key = idempotency_key(message)?;
-        let mut call = self.post("/v1/messages", message)?;
+        let (message, key) = self.prepare(message).await?;
+        let mut call = self.post("/v1/messages", message.as_ref())?;
         call.headers.push(("idempotency-key", key));
         call.rate_limited = true;
         self.inner.transport.json(&call).await
@@ -62,17 +66,15 @@ impl EkhoAgentClient {
                 messages.len()
             )));
         }
-        let messages = messages
-            .iter()
-            .map(|message| {
-                let idempotency_key = idempotency_key(message)?;
-                Ok(wire::BatchItem {
-                    message,
-                    idempotency_key,
-                })
-            })
-            .collect::<Result<_, EkhoError>>()?;
-        let mut call = self.post("/v1/messages/batch", &wire::Batch { messages })?;
+        let mut items = Vec::with_capacity(messages.len());
+        for message in messages {
+            let (message, idempotency_key) = self.prepare(message).await?;
+            items.push(wire::BatchItem {
+                message,
+                idempotency_key,
+            });
+        }
+        let mut call = self.post("/v1/messages/batch", &wire::Batch { messages: items })?;
         call.rate_limited = true;
         self.inner.transport.json(&call).await
     }
@@ -120,7 +122,12 @@ impl EkhoAgentClient {
         }
         let mut call = Call::new(Method::GET, target).signed_by(&self.inner.signer);
         call.relay_wait = Duration::from_secs(query.wait_seconds.unwrap_or(0).into());
-        self.inner.transport.json(&call).await
+        let mut inbox: Inbox = self.inner.transport.json(&call).await?;
+        // In order, so that of two messages with one nonce the later is the one found out.
+        for message in &mut inbox.messages {
+            self.check(message).await;
+        }
+        Ok(inbox)
     }
 
     /// Acks messages that were dealt with (POST /v1/acks). Acking twice is harmless.
@@ -204,12 +211,95 @@ impl EkhoAgentClient {
     }
 
     /// Registers an Ed25519 public key (POST /v1/identity-key). The same key gives the same id.
-    pub async fn register_identity_key(
-        &self,
-        public_key: &str,
-    ) -> Result<IdentityKeyAnswer, EkhoError> {
+    pub async fn register_identity_key(&self, public_key: &str) -> Result<KeyAnswer, EkhoError> {
         let call = self.post("/v1/identity-key", &wire::IdentityKeyRequest { public_key })?;
         self.inner.transport.json(&call).await
+    }
+
+    /// The keys that an agent of the fleet registered, to check what it signs
+    /// (GET /v1/agents/{id}/identity-keys).
+    pub async fn get_identity_keys(&self, agent_id: &str) -> Result<AgentKeys, EkhoError> {
+        let target = format!("/v1/agents/{}/identity-keys", path_segment(agent_id)?);
+        self.call(Method::GET, target).await
+    }
+
+    /// Publishes the first of the client's encryption keys for others to encrypt to, in place of the
+    /// one before (PUT /v1/encryption-key); where the client has an identity, that vouches for it.
+    ///
+    /// Errors: [`EkhoError::InvalidArgument`] where the client has none.
+    pub async fn publish_encryption_key(&self) -> Result<KeyAnswer, EkhoError> {
+        let extras = &self.inner.extras;
+        let Some(own) = extras.encryption_keys.first() else {
+            let why = "the client has no encryption_keys, of which to publish the first";
+            return Err(EkhoError::invalid(why));
+        };
+        let key = own.public_key();
+        let signed = extras.identity.as_ref().map(|(identity, fleet_id)| {
+            sign_encryption_key(key, fleet_id, &self.inner.agent_id, identity)
+        });
+        let (signed_by_key_id, signature) = signed.unzip();
+        let request = wire::EncryptionKeyRequest {
+            public_key: key.to_string(),
+            signed_by_key_id,
+            signature,
+        };
+        let mut call = self.post("/v1/encryption-key", &request)?;
+        call.method = Method::PUT;
+        self.inner.transport.json(&call).await
+    }
+
+    /// Revokes for good the key that others encrypt to now (DELETE /v1/encryption-key).
+    pub async fn revoke_encryption_key(&self) -> Result<EncryptionKeyRevoked, EkhoError> {
+        self.call(Method::DELETE, "/v1/encryption-key".to_owned())
+            .await
+    }
+
+    /// The keys that an agent of the fleet published to be encrypted to
+    /// (GET /v1/agents/{id}/encryption-keys).
+    pub async fn get_encryption_keys(
+        &self,
+        agent_id: &str,
+    ) -> Result<AgentEncryptionKeys, EkhoError> {
+        let target = format!("/v1/agents/{}/encryption-keys", path_segment(agent_id)?);
+        self.call(Method::GET, target).await
+    }
+
+    /// The operators' keys that are trusted now, and what was revoked (GET /v1/operator-keys).
+    pub async fn get_operator_keys(&self) -> Result<OperatorKeys, EkhoError> {
+        self.call(Method::GET, "/v1/operator-keys".to_owned()).await
+    }
+
+    /// Uploads a file (POST /v1/attachments). Not repeated where it may have arrived.
+    pub async fn upload_attachment(
+        &self,
+        filename: &str,
+        mime: &str,
+        bytes: &[u8],
+    ) -> Result<Attachment, EkhoError> {
+        let request = wire::UploadRequest {
+            filename,
+            mime,
+            size_bytes: bytes.len(),
+            data_base64: STANDARD.encode(bytes),
+        };
+        self.post_once("/v1/attachments", &request).await
+    }
+
+    /// Downloads a file (GET /v1/attachments/{id}).
+    pub async fn download_attachment(&self, id: &str) -> Result<Downloaded, EkhoError> {
+        let target = format!("/v1/attachments/{}", path_segment(id)?);
+        let call = Call::new(Method::GET, target).signed_by(&self.inner.signer);
+        let (bytes, headers) = self.inner.transport.raw(&call).await?;
+        let text = |name| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        let filename = text("content-disposition").and_then(|disposition: String| {
+            let (_, rest) = disposition.split_once("filename=\"")?;
+            Some(rest.split_once('"')?.0.to_owned())
+        });
+        Ok(Downloaded {
+            bytes,
+            filename,
+            mime: text("content-type"),
+        })
     }
 
     /// Exchanges the signing secret (POST /v1/credentials/rotate). This client and its clones sign
@@ -260,7 +350,7 @@ impl EkhoAgentClient {
 }
 
 /// The caller's key, else a fresh one.
-fn idempotency_key(message: &SendMessage) -> Result<String, EkhoError> {
+pub(super) fn idempotency_key(message: &SendMessage) -> Result<String, EkhoError> {
     match &message.idempotency_key {
         None => Ok(uuid::Uuid::new_v4().to_string()),
         Some(key) if !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic()) => {

@@ -4,6 +4,9 @@
 
 mod builder;
 mod calls;
+mod directory;
+mod prepare;
+mod readers;
 mod stream;
 mod tasks;
 
@@ -16,6 +19,8 @@ use serde::Serialize;
 pub use builder::ClientBuilder;
 pub use stream::StreamEvent;
 pub use tasks::Task;
+
+use prepare::Extras;
 
 use crate::call::SignerCell;
 use crate::error::EkhoError;
@@ -33,6 +38,7 @@ struct Inner {
     agent_id: String,
     signer: SignerCell,
     transport: Transport,
+    extras: Extras,
     poll_interval: Duration,
     heartbeat_interval: Duration,
 }

@@ -20,6 +20,10 @@ const PATH: &str = "/v1/inbox/stream";
 /// Something came in.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "messages are what comes, controls are rare: a box would cost the common case"
+)]
 pub enum StreamEvent {
     /// A message, which has to be acked like one from the inbox.
     Message {
@@ -93,7 +97,10 @@ impl EkhoAgentClient {
                                 if event.id.is_some() {
                                     last_event_id.clone_from(&event.id);
                                 }
-                                if let Some(item) = read_event(event) {
+                                if let Some(mut item) = read_event(event) {
+                                    if let Ok(StreamEvent::Message { message, .. }) = &mut item {
+                                        client.check(message).await;
+                                    }
                                     yield item;
                                 }
                             }

@@ -20,7 +20,7 @@ open_enum! {
 }
 
 /// POST /v1/actions/propose.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProposeAction {
     /// Conversation in which the action came up.
     pub conversation_id: String,
@@ -31,7 +31,12 @@ pub struct ProposeAction {
     /// How much harm it could do.
     pub risk_level: RiskLevel,
     /// Its details: a JSON object.
+    #[serde(default = "nothing")]
     pub payload: Value,
+}
+
+fn nothing() -> Value {
+    Value::Object(serde_json::Map::new())
 }
 
 open_enum! {
@@ -47,7 +52,7 @@ open_enum! {
 }
 
 /// Answer to a proposal.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProposeAnswer {
     /// The relay's word.
@@ -95,7 +100,7 @@ impl ActionStatus {
 }
 
 /// GET /v1/actions/{id}: what the proposing agent may read of an approval.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ActionState {
     /// Its id.
@@ -132,13 +137,14 @@ open_enum! {
 }
 
 /// POST /v1/actions/result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActionReport {
     /// Which approval.
     pub approval_id: String,
     /// What came of it.
     pub result: ActionResult,
     /// When it was over.
+    #[serde(default = "crate::time::now_iso8601")]
     pub completed_at: String,
     /// What it produced.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -92,7 +92,7 @@ impl std::fmt::Debug for EnrollAnswer {
 }
 
 /// A public key of an operator.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OperatorKey {
     /// Its id.
@@ -122,12 +122,12 @@ open_enum! {
 }
 
 /// POST /v1/heartbeats.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// How the agent feels.
     pub status: HeartbeatStatus,
     /// Conversations it takes part in at present.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub active_conversation_ids: Vec<String>,
     /// Numbers of its own choosing: a JSON object.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,7 +145,7 @@ impl Default for Heartbeat {
 }
 
 /// The heartbeat was noted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct HeartbeatAnswer {
     /// Always true.
@@ -157,7 +157,7 @@ pub struct HeartbeatAnswer {
 }
 
 /// A call was carried out and has nothing to tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OkAnswer {
     /// Always true.
@@ -165,10 +165,10 @@ pub struct OkAnswer {
     pub ok: bool,
 }
 
-/// POST /v1/identity-key: the key is registered.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// POST /v1/identity-key, PUT /v1/encryption-key: the key is registered, or published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct IdentityKeyAnswer {
+pub struct KeyAnswer {
     /// Its id; the same for the same key.
     pub key_id: String,
 }
@@ -205,4 +205,114 @@ impl std::fmt::Debug for RotateAnswer {
             .field("previous_valid_until", &self.previous_valid_until)
             .finish_non_exhaustive()
     }
+}
+
+/// The keys that an agent registered, the newest first (GET /v1/agents/{id}/identity-keys).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AgentKeys {
+    /// Whose.
+    pub agent_id: String,
+    /// The keys.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub keys: Vec<AgentKey>,
+}
+
+/// An identity key of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AgentKey {
+    /// Its id.
+    pub key_id: String,
+    /// Base64, as the agent wrote it.
+    pub public_key: String,
+    /// When it was registered.
+    #[serde(default)]
+    pub registered_at: Option<String>,
+    /// Whether the agent signs with it now.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub current: bool,
+    /// When an operator revoked it.
+    #[serde(default)]
+    pub revoked_at: Option<String>,
+}
+
+/// The keys that an agent published to be encrypted to, the one published last first
+/// (GET /v1/agents/{id}/encryption-keys).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AgentEncryptionKeys {
+    /// Whose.
+    pub agent_id: String,
+    /// The keys.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub keys: Vec<EncryptionKeyEntry>,
+}
+
+/// A key that an agent published to be encrypted to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EncryptionKeyEntry {
+    /// Its id.
+    pub key_id: String,
+    /// X25519, base64.
+    pub public_key: String,
+    /// The identity key that signed it.
+    #[serde(default)]
+    pub signed_by_key_id: Option<String>,
+    /// Its signature, base64.
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// When it was published.
+    #[serde(default)]
+    pub published_at: Option<String>,
+    /// Whether it is the one to encrypt to.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub current: bool,
+    /// When it was revoked.
+    #[serde(default)]
+    pub revoked_at: Option<String>,
+}
+
+/// DELETE /v1/encryption-key: the key is revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EncryptionKeyRevoked {
+    /// Its id; None where there was none.
+    #[serde(default)]
+    pub revoked_key_id: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EncryptionKeyRequest {
+    pub(crate) public_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signed_by_key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) signature: Option<String>,
+}
+
+/// The operators' keys that are trusted now, and what was revoked (GET /v1/operator-keys).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OperatorKeys {
+    /// Of which fleet.
+    pub fleet_id: String,
+    /// Root keys first, none before the one that endorses it.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub operator_keys: Vec<OperatorKey>,
+    /// Keys of operators and agents.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub revoked: Vec<RevokedKey>,
+}
+
+/// A key that does not count any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RevokedKey {
+    /// Its id.
+    pub key_id: String,
+    /// Since when.
+    #[serde(default)]
+    pub revoked_at: Option<String>,
 }

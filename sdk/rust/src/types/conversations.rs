@@ -6,16 +6,17 @@ use serde_json::Value;
 use super::null_as_default;
 
 /// POST /v1/rooms.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateRoom {
     /// 1 to 120 characters.
     pub name: String,
     /// At most 50; the creator is a member in any case.
+    #[serde(default)]
     pub member_agent_ids: Vec<String>,
 }
 
 /// A room. Post to it with [`Recipient::group`](crate::Recipient::group) and its id.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Room {
     /// Its id.
@@ -43,21 +44,27 @@ fn member_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>,
 }
 
 /// POST /v1/notices: a conversation is stuck.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Notice {
     /// Which.
     pub conversation_id: String,
     /// Why, at most 64 characters.
+    #[serde(default = "stalled")]
     pub reason: String,
     /// How many messages wait.
+    #[serde(default)]
     pub pending_count: u64,
     /// The budget that ran out, in the agent's own terms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Value>,
 }
 
+fn stalled() -> String {
+    "stalled".to_owned()
+}
+
 /// The notice was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NoticeAnswer {
     /// Always true.
@@ -75,7 +82,7 @@ pub(crate) struct FloorRequest {
 }
 
 /// POST /v1/conversations/{id}/floor: who may speak.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FloorAnswer {
     /// Whether this agent has the floor.
@@ -92,7 +99,7 @@ pub struct FloorAnswer {
 }
 
 /// DELETE /v1/conversations/{id}/floor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FloorReleased {
     /// False where this agent did not have the floor.

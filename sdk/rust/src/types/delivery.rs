@@ -27,7 +27,7 @@ impl AckItem {
 }
 
 /// One message that could not be dealt with and shall come again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NackItem {
     /// Which.
     pub message_id: String,
@@ -40,7 +40,7 @@ pub struct NackItem {
 }
 
 /// One message that needs longer than the delivery timeout.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseItem {
     /// Which.
     pub message_id: String,
@@ -49,7 +49,7 @@ pub struct LeaseItem {
 }
 
 /// How many deliveries a call changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Updated {
     /// Only those that were open for this agent count.
@@ -57,7 +57,7 @@ pub struct Updated {
 }
 
 /// Leases that were extended.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LeasesAnswer {
     /// How many.
@@ -68,7 +68,7 @@ pub struct LeasesAnswer {
 }
 
 /// One extended lease.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LeaseGranted {
     /// Which message.
@@ -96,7 +96,7 @@ open_enum! {
 }
 
 /// What became of a message, as its sender sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MessageState {
     /// Its id.
@@ -115,10 +115,16 @@ pub struct MessageState {
     /// One for each recipient.
     #[serde(default, deserialize_with = "null_as_default")]
     pub deliveries: Vec<DeliveryState>,
+    /// How many recipients it has; `deliveries` shows at most 1,000.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub delivery_count: u64,
+    /// The approval that it waits for.
+    #[serde(default)]
+    pub approval_id: Option<String>,
 }
 
 /// What became of a message for one recipient.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DeliveryState {
     /// Id of the delivery.

@@ -1,9 +1,10 @@
 //! Receiving: GET /v1/inbox and GET /v1/inbox/stream.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{MessageType, Priority, null_as_default, open_enum};
+use super::{Attachment, MessageType, Priority, null_as_default, open_enum};
+use crate::identity::{Encryption, Verification};
 
 open_enum! {
     /// What an operator wants of an agent.
@@ -14,6 +15,12 @@ open_enum! {
         Resume = "resume",
         /// Stop working; something is wrong.
         Quarantine = "quarantine",
+        /// The operator agreed to the action that `approval_id` names.
+        ApprovalApproved = "approval.approved",
+        /// The operator did not agree.
+        ApprovalRejected = "approval.rejected",
+        /// Nobody decided in time.
+        ApprovalExpired = "approval.expired",
         /// What an edge node stored was refused after all; the reason says which message, and why.
         SendRefused = "send.refused",
         /// What an edge node stored had been accepted before; the reason says as which message.
@@ -44,7 +51,7 @@ pub struct StreamQuery {
 }
 
 /// What was waiting.
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Inbox {
     /// Oldest first. Each one has to be acked, or it comes again after the delivery timeout.
@@ -61,7 +68,7 @@ pub struct Inbox {
 }
 
 /// A message handed to its recipient.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InboxMessage {
     /// Its id.
@@ -92,10 +99,42 @@ pub struct InboxMessage {
     /// When it expires.
     #[serde(default)]
     pub deadline_at: Option<String>,
+    /// "agent" or "operator".
+    #[serde(default)]
+    pub sender_kind: Option<String>,
+    /// How often it was handed out, this time included.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub attempt: u32,
+    /// What policies or hooks gave it.
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub tags: Vec<String>,
+    /// Files that go with it; see [`EkhoAgentClient::download_attachment`].
+    ///
+    /// [`EkhoAgentClient::download_attachment`]: crate::EkhoAgentClient::download_attachment
+    #[serde(default, deserialize_with = "null_as_default")]
+    pub attachments: Vec<Attachment>,
+    /// The sender's end-to-end signature.
+    #[serde(default)]
+    pub agent_sig: Option<String>,
+    /// An operator's, in its place.
+    #[serde(default)]
+    pub operator_sig: Option<String>,
+    /// The key that is said to have made it.
+    #[serde(default)]
+    pub key_id: Option<String>,
+    /// What was signed: a text, or an object of clients of another kind.
+    #[serde(default)]
+    pub sig_canonical: Option<Value>,
+    /// What the client found out about the signature.
+    #[serde(default, skip_deserializing)]
+    pub verification: Verification,
+    /// Whether the body was encrypted end to end, and what became of that.
+    #[serde(default, skip_deserializing)]
+    pub encryption: Encryption,
 }
 
 /// An operator's control.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct InboxControl {
     /// Its id.
@@ -105,4 +144,7 @@ pub struct InboxControl {
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The approval that it is about.
+    #[serde(default)]
+    pub approval_id: Option<String>,
 }

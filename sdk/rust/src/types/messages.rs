@@ -1,10 +1,11 @@
 //! Sending: POST /v1/messages, POST /v1/messages/batch, DELETE /v1/messages/{id}.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{InboxMessage, open_enum};
 use crate::error::{EkhoError, EkhoRequestError};
+use crate::identity::EncryptionStatus;
 
 open_enum! {
     /// What a message is for.
@@ -76,7 +77,7 @@ impl Recipient {
 
 /// A message to send. Make it with [`SendMessage::new`] or [`SendMessage::reply_to`] and set what
 /// should differ from the relay's defaults.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SendMessage {
     /// To whom.
@@ -90,7 +91,7 @@ pub struct SendMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u32>,
     /// Whether an operator has to approve it first.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub requires_approval: bool,
     /// The content: a JSON object.
     pub body: Value,
@@ -100,13 +101,26 @@ pub struct SendMessage {
     /// Which conversation it belongs to.
     pub conversation_id: String,
     /// Which exchange within the conversation it belongs to.
+    #[serde(default = "fresh_id")]
     pub correlation_id: String,
+    /// Ids of attachments that go with it: this agent's own, or ones that it was sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachment_ids: Vec<String>,
     /// Not to be delivered before this time. Not together with `delay_seconds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deliver_at: Option<String>,
     /// Not to be delivered before this many seconds have passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u64>,
+    /// Encrypts the body end to end, so that only these agents, by their ids, can read it. None:
+    /// it goes as it is. Kept where a message is written down to be sent later; the client takes it
+    /// off what it sends. Read as JSON, `null` is refused: who names readers means to encrypt.
+    #[serde(
+        default,
+        deserialize_with = "named_readers",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub encrypt_for: Option<Vec<String>>,
     /// The agent's own Ed25519 signature of the envelope.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_sig: Option<String>,
@@ -120,6 +134,17 @@ pub struct SendMessage {
     /// client makes one for each call, so that its own retries stay one message.
     #[serde(skip)]
     pub idempotency_key: Option<String>,
+}
+
+/// Only called where the field is there.
+fn named_readers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    Vec::deserialize(deserializer).map(Some)
+}
+
+fn fresh_id() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 impl SendMessage {
@@ -139,9 +164,11 @@ impl SendMessage {
             body,
             metadata: None,
             conversation_id: conversation_id.into(),
-            correlation_id: uuid::Uuid::new_v4().to_string(),
+            correlation_id: fresh_id(),
             deliver_at: None,
+            attachment_ids: Vec::new(),
             delay_seconds: None,
+            encrypt_for: None,
             agent_sig: None,
             key_id: None,
             sig_canonical: None,
@@ -149,7 +176,8 @@ impl SendMessage {
         }
     }
 
-    /// An answer to the sender of `message`, with its conversation and correlation id.
+    /// An answer to the sender of `message`, with its conversation and correlation id; encrypted,
+    /// where that one was.
     ///
     /// Errors: [`EkhoError::InvalidArgument`] where the message names no sending agent.
     pub fn reply_to(
@@ -162,7 +190,10 @@ impl SendMessage {
             .clone()
             .ok_or_else(|| EkhoError::invalid("the message was not sent by an agent"))?;
         let conversation = message.conversation_id.clone();
+        let encrypt_for = (message.encryption.status == EncryptionStatus::Decrypted)
+            .then(|| vec![sender.clone()]);
         let mut reply = Self::new(Recipient::agent(sender), message_type, conversation, body);
+        reply.encrypt_for = encrypt_for;
         reply.correlation_id.clone_from(&message.correlation_id);
         Ok(reply)
     }
@@ -172,12 +203,12 @@ impl SendMessage {
 #[derive(Debug, Serialize)]
 pub(crate) struct BatchItem<'a> {
     #[serde(flatten)]
-    pub(crate) message: &'a SendMessage,
+    pub(crate) message: std::borrow::Cow<'a, SendMessage>,
     pub(crate) idempotency_key: String,
 }
 
 /// The relay holds the message on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SendAnswer {
     /// Its id.
@@ -190,6 +221,9 @@ pub struct SendAnswer {
     /// When it will be delivered at the earliest, for a scheduled message.
     #[serde(default)]
     pub deliver_at: Option<String>,
+    /// Whether an earlier send with the same idempotency key is the one that counts.
+    #[serde(default)]
+    pub idempotent_replay: bool,
 }
 
 impl SendAnswer {
@@ -201,7 +235,7 @@ impl SendAnswer {
 }
 
 /// Outcomes of a batch, in the order sent.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BatchAnswer {
     /// One for each message.
@@ -209,7 +243,7 @@ pub struct BatchAnswer {
 }
 
 /// Outcome of one message of a batch: the fields of a single answer, or those of an error.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BatchItemAnswer {
     /// The status that a send of its own would have had.
@@ -241,7 +275,7 @@ impl BatchItemAnswer {
 }
 
 /// A scheduled message was taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CancelAnswer {
     /// Its id.

@@ -6,8 +6,10 @@
 
 mod actions;
 mod agents;
+mod attachments;
 mod conversations;
 mod delivery;
+mod directory;
 mod inbox;
 mod messages;
 mod tasks;
@@ -17,14 +19,17 @@ pub use actions::{
     RiskLevel,
 };
 pub use agents::{
-    EnrollAnswer, EnrollRequest, Heartbeat, HeartbeatAnswer, HeartbeatStatus, IdentityKeyAnswer,
-    OkAnswer, OperatorKey, RotateAnswer,
+    AgentEncryptionKeys, AgentKey, AgentKeys, EncryptionKeyEntry, EncryptionKeyRevoked,
+    EnrollAnswer, EnrollRequest, Heartbeat, HeartbeatAnswer, HeartbeatStatus, KeyAnswer, OkAnswer,
+    OperatorKey, OperatorKeys, RevokedKey, RotateAnswer,
 };
+pub use attachments::{Attachment, Downloaded};
 pub use conversations::{CreateRoom, FloorAnswer, FloorReleased, Notice, NoticeAnswer, Room};
 pub use delivery::{
     AckItem, DeliveryState, DeliveryStatus, LeaseGranted, LeaseItem, LeasesAnswer, MessageState,
     NackItem, Updated,
 };
+pub use directory::{PageQuery, Peer, Peers, Said, SaidMessage};
 pub use inbox::{ControlAction, Inbox, InboxControl, InboxMessage, InboxQuery, StreamQuery};
 pub use messages::{
     BatchAnswer, BatchItemAnswer, CancelAnswer, MessageType, Priority, Recipient, SendAnswer,
@@ -36,7 +41,8 @@ pub use tasks::{AgentCard, AgentSkill, Artifact, TaskMessage, TaskStanding, Task
 pub(crate) mod wire {
     use serde::Serialize;
 
-    pub(crate) use super::agents::{IdentityKeyRequest, RotateRequest};
+    pub(crate) use super::agents::{EncryptionKeyRequest, IdentityKeyRequest, RotateRequest};
+    pub(crate) use super::attachments::UploadRequest;
     pub(crate) use super::conversations::FloorRequest;
     pub(crate) use super::messages::BatchItem;
     pub(crate) use super::tasks::{ArtifactRequest, StatusRequest};

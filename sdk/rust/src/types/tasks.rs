@@ -97,7 +97,7 @@ impl Artifact {
 }
 
 /// Where a task stands after a change.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TaskStanding {
     /// The task's id.
@@ -107,7 +107,7 @@ pub struct TaskStanding {
 }
 
 /// PUT /v1/agent-card: what an agent's A2A card says. What is left out has a sensible default.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentCard {
     /// For people.
@@ -129,12 +129,12 @@ pub struct AgentCard {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_output_modes: Option<Vec<String>>,
     /// What it can do.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skills: Vec<AgentSkill>,
 }
 
 /// One thing that an agent can do: an `AgentSkill` of A2A 1.0.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentSkill {
     /// Its id within the card.
@@ -146,7 +146,7 @@ pub struct AgentSkill {
     /// Words to find it by.
     pub tags: Vec<String>,
     /// What one could ask.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<String>,
 }
 

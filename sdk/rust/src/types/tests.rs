@@ -46,7 +46,7 @@ fn every_option_of_a_message() {
     sent.delay_seconds = Some(5);
     sent.key_id = Some("key_1".to_owned());
     let item = BatchItem {
-        message: &sent,
+        message: std::borrow::Cow::Borrowed(&sent),
         idempotency_key: "k".to_owned(),
     };
     assert_eq!(
@@ -195,4 +195,15 @@ fn only_an_operators_yes_counts_as_approval() {
         assert_eq!(status.was_approved(), approved.contains(&word), "{word}");
         assert_eq!(status.is_pending(), pending.contains(&word), "{word}");
     }
+}
+
+#[test]
+fn the_relay_does_not_say_what_the_client_finds_out() {
+    let message: InboxMessage = from_value(json!({
+        "message_id": "msg_1", "message_type": "direct", "body": {},
+        "verification": {"status": "verified"}, "encryption": {"status": "decrypted"},
+    }))
+    .unwrap();
+    assert_eq!(message.verification, Default::default());
+    assert_eq!(message.encryption, Default::default());
 }

@@ -15,7 +15,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
-pub use read::{delete_push, list_pushes, read_list, read_push, read_push_id, read_send};
+pub use read::{
+    delete_push, list_pushes, read_artifact, read_list, read_message, read_push, read_push_id,
+    read_send,
+};
 
 /// The metadata field that names whom a message is for.
 pub const RECIPIENT: &str = "recipientAgentId";

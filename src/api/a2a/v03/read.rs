@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use a2a::{
-    AuthenticationInfo, DeleteTaskPushNotificationConfigRequest,
+    Artifact, AuthenticationInfo, DeleteTaskPushNotificationConfigRequest,
     ListTaskPushNotificationConfigsRequest, ListTasksRequest, Message, Part, PartContent, Role,
     SendMessageConfiguration, SendMessageRequest, TaskPushNotificationConfig,
 };
@@ -71,7 +71,8 @@ fn read_configuration(mut given: Map<String, Value>) -> Result<SendMessageConfig
     })
 }
 
-fn read_message(mut given: Map<String, Value>) -> Result<Message, Failure> {
+/// Reads a message.
+pub fn read_message(mut given: Map<String, Value>) -> Result<Message, Failure> {
     let parts = match given.remove("parts") {
         Some(Value::Array(parts)) => parts,
         _ => return Err(Failure::invalid("message.parts", "expected an array")),
@@ -86,15 +87,31 @@ fn read_message(mut given: Map<String, Value>) -> Result<Message, Failure> {
         context_id: read(&mut given, "contextId", "message")?,
         task_id: read(&mut given, "taskId", "message")?,
         role,
-        parts: parts
-            .into_iter()
-            .enumerate()
-            .map(|(place, part)| read_part(place, part))
-            .collect::<Result<_, _>>()?,
+        parts: read_parts(parts)?,
         metadata: read_map(&mut given, "metadata", "message.metadata")?,
         extensions: read(&mut given, "extensions", "message")?,
         reference_task_ids: read(&mut given, "referenceTaskIds", "message")?,
     })
+}
+
+/// Reads an artifact.
+pub fn read_artifact(mut given: Map<String, Value>) -> Result<Artifact, Failure> {
+    let Some(Value::Array(parts)) = given.remove("parts") else {
+        return Err(Failure::invalid("artifact.parts", "expected an array"));
+    };
+    Ok(Artifact {
+        artifact_id: read(&mut given, "artifactId", "artifact")?.unwrap_or_default(),
+        name: read(&mut given, "name", "artifact")?,
+        description: read(&mut given, "description", "artifact")?,
+        parts: read_parts(parts)?,
+        metadata: read_map(&mut given, "metadata", "artifact.metadata")?,
+        extensions: read(&mut given, "extensions", "artifact")?,
+    })
+}
+
+fn read_parts(parts: Vec<Value>) -> Result<Vec<Part>, Failure> {
+    let parts = parts.into_iter().enumerate();
+    parts.map(|(place, part)| read_part(place, part)).collect()
 }
 
 fn read_part(place: usize, part: Value) -> Result<Part, Failure> {

@@ -49,7 +49,7 @@ pub(super) enum ScopeKind {
 /// A policy.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes what is read")]
-pub(super) struct PolicyDraft {
+pub struct PolicyDraft {
     #[schema(min_length = 1, max_length = 200)]
     name: String,
     scope_kind: ScopeKind,
@@ -194,7 +194,7 @@ struct RateCondition {
 }
 
 /// Reads a policy; what is left out of a change has its default again.
-pub(super) fn read(fields: &mut Fields<'_>) -> Draft {
+pub fn read(fields: &mut Fields<'_>) -> Draft {
     let name = fields.text("name", 200);
     let scope = fields.choice("scope_kind", &[("fleet", false), ("agent", true)], None);
     let scope_id = fields.optional_text("scope_id", ID_MAX_BYTES);

@@ -23,7 +23,8 @@ use crate::api::{ApiError, App};
 use crate::clock::Iso;
 use crate::machine::command::OperatorRequest;
 use crate::machine::policy;
-use draft::{PolicyDraft, Rule, ScopeKind};
+pub use draft::{PolicyDraft, read as read_draft};
+use draft::{Rule, ScopeKind};
 
 pub fn router() -> Routes {
     Routes::default()

@@ -7,8 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::draft::ID_MAX_BYTES;
+use super::draft::{self, ID_MAX_BYTES, PolicyDraft};
 use super::{PolicyView, view};
+use crate::api::agent::messages::message_uuid;
+use crate::api::code::Code;
+use crate::api::fields::Fields;
 use crate::api::operator::{Given, SignedIn};
 use crate::api::words::{self, PRIORITIES};
 use crate::api::{ApiError, App};
@@ -16,15 +19,25 @@ use crate::clock::{Iso, now_ms};
 use crate::machine::policy::{Match, Rule};
 use crate::service::policies::Hypothetical;
 
-/// A message that nobody sent.
+/// A message that nobody sent, or one that was: with `message_id` the fields of the message are not
+/// needed.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes what is read")]
 struct HypotheticalMessage {
+    /// A message that was sent.
     #[schema(min_length = 1, max_length = 255)]
+    message_id: Option<String>,
+    /// A policy that is not stored, looked at as if it were.
+    draft: Option<PolicyDraft>,
+    /// The id of the policy whose place the draft takes.
+    #[schema(min_length = 1, max_length = 255)]
+    replaces: Option<String>,
+    #[schema(min_length = 1, max_length = 255, required = false)]
     sender_agent_id: String,
     #[schema(min_length = 1, max_length = 255)]
     recipient_agent_id: Option<String>,
     #[schema(min_length = 1, max_length = 255)]
+    #[schema(required = false)]
     message_type: String,
     /// By default `normal`.
     #[schema(schema_with = words::priority, required = false)]
@@ -74,6 +87,7 @@ struct Step {
     operation_id = "preview_policies",
     request_body = HypotheticalMessage,
     responses((status = 200, body = Preview)),
+    extensions(("x-codes" = json!([Code::NotFound]))),
 )]
 pub(super) async fn preview(
     State(app): State<App>,
@@ -81,22 +95,32 @@ pub(super) async fn preview(
     given: Given,
 ) -> Result<Json<Preview>, ApiError> {
     let mut fields = given.fields()?;
-    let message = Hypothetical {
-        sender_agent_id: fields.text("sender_agent_id", ID_MAX_BYTES),
-        recipient_agent_id: fields.optional_text("recipient_agent_id", ID_MAX_BYTES),
-        message_type: fields.text("message_type", ID_MAX_BYTES),
-        priority: fields
-            .choice("priority", &PRIORITIES, Some(Priority::Normal))
-            .unwrap_or(Priority::Normal),
-        conversation_id: fields
-            .optional_text("conversation_id", ID_MAX_BYTES)
-            .unwrap_or_default(),
-        body: fields.object("body", usize::MAX).unwrap_or("{}").into(),
-        at_ms: fields.time("at").unwrap_or_else(now_ms),
+    let draft = match fields.has("draft") {
+        true => fields.nested_object("draft", draft::read),
+        false => None,
+    };
+    let replaces = fields.optional_text("replaces", ID_MAX_BYTES);
+    let at_ms = fields.time("at").unwrap_or_else(now_ms);
+    let sent = fields.optional_text("message_id", ID_MAX_BYTES);
+    let hypothetical = match &sent {
+        Some(_) => None,
+        None => Some(read_message(&mut fields, at_ms)),
     };
     fields.finish()?;
-    let rules = app.service.policies(operator.fleet()).await?;
-    let preview = app.service.preview(operator.fleet(), &message, |asked| {
+    let fleet = operator.fleet();
+    let message = match hypothetical {
+        Some(message) => message,
+        None => {
+            let uuid = message_uuid(&sent.unwrap_or_default())?;
+            let (found, body) = app.service.any_message(fleet, uuid).await?;
+            Hypothetical::of(&found.message, &body, at_ms)
+        }
+    };
+    let rules = match draft {
+        Some(draft) => app.service.policies_with(fleet, draft, replaces).await?,
+        None => app.service.policies(fleet).await?,
+    };
+    let preview = app.service.preview(fleet, &message, |asked| {
         let verdict = rules.judge(asked)?;
         let mut steps = Vec::new();
         for rule in rules.iter() {
@@ -113,6 +137,22 @@ pub(super) async fn preview(
         })
     })?;
     Ok(Json(preview))
+}
+
+fn read_message(fields: &mut Fields<'_>, at_ms: u64) -> Hypothetical {
+    Hypothetical {
+        sender_agent_id: fields.text("sender_agent_id", ID_MAX_BYTES),
+        recipient_agent_id: fields.optional_text("recipient_agent_id", ID_MAX_BYTES),
+        message_type: fields.text("message_type", ID_MAX_BYTES),
+        priority: fields
+            .choice("priority", &PRIORITIES, Some(Priority::Normal))
+            .unwrap_or(Priority::Normal),
+        conversation_id: fields
+            .optional_text("conversation_id", ID_MAX_BYTES)
+            .unwrap_or_default(),
+        body: fields.object("body", usize::MAX).unwrap_or("{}").into(),
+        at_ms,
+    }
 }
 
 fn step(rule: &Rule, matched: Match) -> Step {

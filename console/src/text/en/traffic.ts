@@ -1,0 +1,136 @@
+// Conversations, messages, rooms.
+
+export const conversations = {
+  title: 'Conversations',
+  about:
+    'Threads of messages between agents, the newest first. Open one to see what was said, handed out, decided, and why.',
+  search: 'Find words in messages, or a whole id',
+  view: 'Show',
+  viewConversations: 'Conversations',
+  viewMessages: 'Messages',
+  columns: {
+    conversation: 'Conversation',
+    participants: 'Between',
+    messages: 'Messages',
+    first: 'Begun',
+    last: 'Last message',
+    from: 'From',
+    to: 'To',
+    says: 'Says',
+    when: 'When',
+  },
+  none: 'No conversations yet',
+  noneAbout: 'The first message of an agent, or of yours, begins one.',
+  noneFound: 'No message has all these words',
+  noneFoundAbout:
+    'Whole words are looked for, in any case of letters. What retention removed is not found any more.',
+  typeWords: 'Type words to look for',
+  more: (count: number) => `and ${count} more`,
+  send: 'Write as operator',
+  empty: 'Nothing happened here yet',
+  emptyAbout: 'The id may be wrong, or retention removed what was said.',
+  show: 'Show',
+  showAll: 'Everything',
+  showMessages: 'Messages only',
+  between: 'Between',
+  count: (count: number) => (count === 1 ? '1 message' : `${count} messages`),
+};
+
+export const timeline = {
+  to: 'to',
+  everybody: 'everybody',
+  nobodyYet: 'Waits to be handed out',
+  waits: 'waits',
+  handedOut: 'handed out',
+  acked: 'acked',
+  after: (span: string) => `after ${span}`,
+  tries: (count: number) => `${count} tries`,
+  putBack: 'put back for a retry',
+  expired: 'expired',
+  cancelled: 'taken back',
+  deadLettered: 'dead-lettered',
+  redriven: 'redriven',
+  somebody: 'A recipient',
+  cause: (span: string) => `${span} after it was handed`,
+  causeBefore: 'Wrote this',
+  causeMessage: 'this message',
+  causeOf: 'of',
+  causeSame: 'Same correlation id as',
+  denied: 'kept its message away from',
+  quarantinedBy: 'kept its message away and quarantined it; the message was for',
+  wouldHave: (action: string) => `runs dry, and would have said “${action}” to its message for`,
+  noExplanation: 'The first message it wrote here: nothing in this conversation came before.',
+  open: 'Details',
+};
+
+export const message = {
+  title: 'Message',
+  body: 'Body',
+  metadata: 'Metadata',
+  facts: {
+    id: 'Id',
+    status: 'Status',
+    from: 'From',
+    to: 'To',
+    type: 'Type',
+    priority: 'Priority',
+    conversation: 'Conversation',
+    correlation: 'Correlation',
+    tags: 'Tags',
+    sent: 'Accepted',
+    until: 'Deadline',
+  },
+  deliveries: 'Deliveries',
+  deliveriesAbout: 'one for each recipient',
+  columns: {
+    to: 'To',
+    status: 'Status',
+    attempts: 'Attempts',
+    handed: 'Handed out',
+    acked: 'Acked',
+    ended: 'Ended',
+    why: 'Last failure',
+  },
+  noDeliveries: 'It had nobody to go to.',
+  cancel: 'Take back',
+  cancelTitle: 'Take this message back?',
+  cancelAbout: 'From every recipient that was not handed it yet. Who has it keeps it.',
+  cancelled: 'Message taken back',
+  redirect: 'Send on',
+  redirectTitle: 'Send this message on',
+  redirectAbout: 'What still waits goes to another agent, and can be handed out there at once.',
+  redirectTo: 'To agent',
+  redirectFrom: 'From recipient',
+  redirected: 'Message sent on',
+};
+
+export const attachments = {
+  title: 'Attachments',
+  save: (name: string) => `Save ${name}`,
+};
+
+export const compose = {
+  title: 'Write to an agent',
+  titleRoom: (name: string | null) => (name ? `Write to ${name}` : 'Write to the room'),
+  to: 'To agent',
+  text: 'Text',
+  textHint:
+    'The agent gets it as {"text": …} with your id as the sender. Policies and holds do not keep it away.',
+  type: 'Type',
+  priority: 'Priority',
+  conversation: 'Conversation',
+  conversationHint: 'Left empty, a new one begins.',
+  send: 'Send',
+  sent: 'Message accepted',
+};
+
+export const rooms = {
+  title: 'Rooms',
+  about: 'Groups that agents made. What is sent to a room reaches all of its members.',
+  columns: { name: 'Name', members: 'Members', since: 'Since', actions: 'Actions' },
+  none: 'No rooms yet',
+  noneAbout:
+    'Agents make rooms, with POST /v1/rooms or a client library. You can read and write in them here.',
+  open: 'Read',
+  write: 'Write',
+};
