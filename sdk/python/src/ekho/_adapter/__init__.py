@@ -1,0 +1,1 @@
+"""The parts of the adapter: bookkeeping without the network, and the loops on asyncio."""

@@ -1,0 +1,1 @@
+"""Unit tests; what a real relay is needed for is in sdk/scenarios."""
