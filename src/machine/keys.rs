@@ -300,14 +300,18 @@ pub(crate) fn unusable(
     Ok(is_operators.then(|| Refusal::Conflict(why.into())))
 }
 
-/// Keeps a key among those of an agent.
+/// Keeps a key among those of an agent. Each is registered later than the ones before it, two of the
+/// same millisecond as well: they are shown, and make room, in that order.
 pub(crate) fn remember(
     apply: &mut Apply<'_>,
     fleet: FleetNo,
     agent: u32,
     key: &IdentityKey,
 ) -> Result<(), StorageError> {
-    let registered_ms: TimeMs = apply.now();
+    let known = signing_key::of_agent(apply.txn, fleet, agent)?;
+    let newest: Option<TimeMs> = known.iter().map(|key| key.registered_ms).max();
+    let after = newest.map_or(0, |newest_ms| newest_ms.saturating_add(1));
+    let registered_ms = apply.now().max(after);
     let key = AgentKey {
         key_id: key.key_id.clone(),
         public_key: key.public_key.clone(),

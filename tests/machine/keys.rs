@@ -306,6 +306,21 @@ fn keys_of(relay: &Relay, agent: &Peer) -> Vec<String> {
 }
 
 #[test]
+fn keys_of_one_millisecond_are_kept_in_the_order_they_came_in() {
+    let mut relay = Relay::new();
+    let (writer, _) = relay.pair();
+    for id in ["k2", "k3", "k1"] {
+        identify(&mut relay, &writer, id);
+    }
+    let mut keys = signing_key::of_agent(&relay.txn, FLEET, writer.no).unwrap();
+    keys.sort_by_key(|key| key.registered_ms);
+    let ids: Vec<&str> = keys.iter().map(|key| key.key_id.as_str()).collect();
+    assert_eq!(ids, ["k2", "k3", "k1"]);
+    keys.dedup_by_key(|key| key.registered_ms);
+    assert_eq!(keys.len(), 3);
+}
+
+#[test]
 fn a_revoked_key_of_an_agent_is_nobodys_any_more() {
     let mut relay = Relay::new();
     let (writer, reviewer) = relay.pair();
