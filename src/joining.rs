@@ -26,7 +26,7 @@ use crate::clock::now_ms;
 use crate::config::{Cluster, Config};
 use crate::identity::{self, Identity as NodeIdentity, IdentityError, is_node};
 use crate::ingress::seal::{SealError, Sealer};
-use crate::secrets::{self, SecretsError};
+use crate::secrets::{self, Secrets, SecretsError};
 use crate::service::cluster::join::{JoinRequest, Joined, Outside, Seen, Token, Told};
 
 /// The key that this node made up for itself.
@@ -184,12 +184,8 @@ impl<R: Fn(Option<String>) -> Outside> Joining<'_, R> {
     /// as well.
     async fn by_secret(&self, own: &str) -> Result<Became, JoinError> {
         let resolved = secrets::resolve(self.config)?;
-        let identity = || -> Result<Identity, JoinError> {
-            let seed = Sealer::node_seed(resolved.secrets.master.as_bytes())?;
-            Ok(Identity::joining(Authority::from_seed(&seed)?, now_ms())?)
-        };
         let request = encoded(&(self.request)(None))?;
-        let identity = Arc::new(identity()?);
+        let identity = Arc::new(holder(&resolved.secrets)?);
         if self.cluster.peers.is_empty() {
             let joined = self
                 .ask_all(&request, || Outsider::Holder(&identity))
@@ -267,8 +263,9 @@ impl<R: Fn(Option<String>) -> Outside> Joining<'_, R> {
 
     /// Writes down what makes this a node, the secrets first.
     fn keep(&self, joined: &Joined) -> Result<(), JoinError> {
+        let next = joined.next_master_secret.as_deref();
         let (master, session) = (&joined.master_secret, &joined.session_secret);
-        secrets::keep(self.config, master, session)?;
+        secrets::keep(self.config, master, next, session)?;
         let path = self.config.data_dir.join(identity::FILE_NAME);
         NodeIdentity::joined(&joined.cluster_id, joined.node_id).write(&path)?;
         tracing::info!(
@@ -278,6 +275,14 @@ impl<R: Fn(Option<String>) -> Outside> Joining<'_, R> {
         );
         Ok(())
     }
+}
+
+/// Who holds these secrets and is no node yet.
+fn holder(secrets: &Secrets) -> Result<Identity, JoinError> {
+    let seeds = Sealer::new(secrets)?.node_seeds()?;
+    let authorities = seeds.iter().map(|seed| Authority::from_seed(seed));
+    let authorities = authorities.collect::<Result<_, _>>()?;
+    Ok(Identity::joining(authorities, now_ms())?)
 }
 
 /// Takes the address for other nodes.
@@ -354,8 +359,7 @@ pub struct Known {
 /// leader to answer.
 pub async fn look(config: &Config, address: &str, ttl: Duration) -> Result<Known, JoinError> {
     let resolved = secrets::resolve(config)?;
-    let seed = Sealer::node_seed(resolved.secrets.master.as_bytes())?;
-    let identity = Identity::joining(Authority::from_seed(&seed)?, now_ms())?;
+    let identity = holder(&resolved.secrets)?;
     let probe = encoded(&Outside::Probe)?;
     match ask_within(address, Outsider::Holder(&identity), &probe, ttl).await? {
         Told::Cluster {

@@ -1,12 +1,13 @@
 //! The two secrets of a relay: one keys the operators' sessions, the master seals agents' keys on
-//! disk. They come from configuration, else from `DATA_DIR/secrets.toml`, which setup makes.
+//! disk. They come from configuration, else from `DATA_DIR/secrets.toml`, which setup makes. While
+//! the master secret is changed there is a third, which takes its place.
 //!
 //! Touches that file and nothing else.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rand::Rng;
@@ -26,6 +27,9 @@ const DEVELOPMENT: &str = "insecure-development-secret";
 /// A shorter secret can be guessed offline by whoever has a copy of the data.
 const SHORT_CHARS: usize = 16;
 const GENERATED_BYTES: usize = 32;
+/// First lines of a file while the master secret is changed, and afterwards.
+const CHANGING: &str = "The master secret is being changed: see docs/runbooks/master-secret.md.";
+const CHANGED: &str = "Keep a copy apart from the data: without it no agent can sign in.";
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// The secrets a relay runs with.
@@ -33,6 +37,8 @@ const MAX_FILE_BYTES: u64 = 64 << 10;
 pub struct Secrets {
     /// Seals agents' keys on disk.
     pub master: Zeroizing<String>,
+    /// Takes the master secret's place, while that is changed.
+    pub next_master: Option<Zeroizing<String>>,
     /// Keys the operators' sessions.
     pub session: Zeroizing<String>,
 }
@@ -81,6 +87,33 @@ pub enum SecretsError {
         /// What does not fit.
         why: &'static str,
     },
+    /// The next master secret is the present one.
+    #[error("that is the present master secret")]
+    NotNew,
+    /// There is another next one.
+    #[error(
+        "{path} has another next_master_secret already, which the relay may have begun to use",
+        path = path.display()
+    )]
+    AnotherNext {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is nothing to finish.
+    #[error("{path} has no next_master_secret", path = path.display())]
+    NoNext {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The environment, not the file, has the secrets.
+    #[error(
+        "{variable} is set, and the file would not be looked at: change the master secret where \
+         that is set"
+    )]
+    Configured {
+        /// The variable.
+        variable: &'static str,
+    },
     /// The directory holds a relay's data, but not the secrets that open it.
     #[error(
         "{dir} holds a relay's data and no {FILE_NAME}: restore that file from your copy, or set \
@@ -109,6 +142,8 @@ struct Stored {
     operator_session_secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     master_secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_master_secret: Option<String>,
 }
 
 /// Secrets, with what an operator should know about them.
@@ -180,8 +215,23 @@ pub fn resolve(config: &Config) -> Result<Resolved, SecretsError> {
             session.clone()
         }
     };
+    let stored_next = stored.next_master_secret.take();
+    let (mut next_master, _) = either(&config.next_master_secret, stored_next);
+    if let Some(next) = &next_master {
+        let variable = "EKHO_NEXT_MASTER_SECRET";
+        check(variable, next, config.dev_insecure, &mut warnings)?;
+        // As it is for a moment, node after node, where the environment holds them.
+        if *next == master {
+            warnings.push(format!("{variable} is the master secret already: unset it"));
+            next_master = None;
+        }
+    }
     Ok(Resolved {
-        secrets: Secrets { master, session },
+        secrets: Secrets {
+            master,
+            next_master,
+            session,
+        },
         warnings,
         session_from_file,
         master_from_file,
@@ -189,18 +239,29 @@ pub fn resolve(config: &Config) -> Result<Resolved, SecretsError> {
 }
 
 /// Keeps the secrets of a cluster that this node joined, where configuration does not have them.
-/// What a file says already must be the same.
-pub fn keep(config: &Config, master: &str, session: &str) -> Result<(), SecretsError> {
+/// What a file says already must be the same, but for a next master secret that it lacks.
+pub fn keep(
+    config: &Config,
+    master: &str,
+    next_master: Option<&str>,
+    session: &str,
+) -> Result<(), SecretsError> {
     let path = path(&config.data_dir);
     let wanted = |configured: bool, secret: &str| (!configured).then(|| secret.to_string());
+    let next = next_master.and_then(|next| wanted(config.next_master_secret.is_some(), next));
     let stored = Stored {
         operator_session_secret: wanted(config.operator_session_secret.is_some(), session),
         master_secret: wanted(config.master_secret.is_some(), master),
+        next_master_secret: next,
     };
+    let first_line = "Of the cluster that this node joined.";
     if let Some(there) = read(&path)? {
+        let (next_there, next) = (&there.next_master_secret, &stored.next_master_secret);
         let same = there.operator_session_secret == stored.operator_session_secret
-            && there.master_secret == stored.master_secret;
+            && there.master_secret == stored.master_secret
+            && (next_there.is_none() || next.is_none() || next_there == next);
         return match same {
+            true if next_there.is_none() && next.is_some() => rewrite(path, &stored, first_line),
             true => Ok(()),
             false => Err(SecretsError::Damaged {
                 path,
@@ -208,23 +269,84 @@ pub fn keep(config: &Config, master: &str, session: &str) -> Result<(), SecretsE
             }),
         };
     }
-    if stored.operator_session_secret.is_none() && stored.master_secret.is_none() {
+    if stored.operator_session_secret.is_none()
+        && stored.master_secret.is_none()
+        && stored.next_master_secret.is_none()
+    {
         return Ok(());
     }
-    write(path, &stored, "Of the cluster that this node joined.")
+    write(path, &stored, first_line)
+}
+
+/// Keeps the master secret to come in the file; whether it was not there yet.
+pub fn keep_next(config: &Config, next: &str) -> Result<bool, SecretsError> {
+    if config.next_master_secret.is_some() {
+        let variable = "EKHO_NEXT_MASTER_SECRET";
+        return Err(SecretsError::Configured { variable });
+    }
+    let path = path(&config.data_dir);
+    let resolved = resolve(config)?;
+    check("the secret", next, config.dev_insecure, &mut Vec::new())?;
+    if *resolved.secrets.master == next {
+        return Err(SecretsError::NotNew);
+    }
+    match resolved.secrets.next_master {
+        Some(there) if *there == next => return Ok(false),
+        Some(_) => return Err(SecretsError::AnotherNext { path }),
+        None => {}
+    }
+    let mut stored = read(&path)?.unwrap_or_default();
+    stored.next_master_secret = Some(next.to_string());
+    rewrite(path, &stored, CHANGING)?;
+    Ok(true)
+}
+
+/// Puts the next master secret in the place of the present one, in the file.
+pub fn finish(config: &Config) -> Result<(), SecretsError> {
+    for (is_set, variable) in [
+        (config.master_secret.is_some(), "EKHO_MASTER_SECRET"),
+        (
+            config.next_master_secret.is_some(),
+            "EKHO_NEXT_MASTER_SECRET",
+        ),
+    ] {
+        if is_set {
+            return Err(SecretsError::Configured { variable });
+        }
+    }
+    let path = path(&config.data_dir);
+    let mut stored = read(&path)?.unwrap_or_default();
+    let Some(next) = stored.next_master_secret.take() else {
+        return Err(SecretsError::NoNext { path });
+    };
+    stored.master_secret = Some(next);
+    rewrite(path, &stored, CHANGED)
+}
+
+fn rewrite(path: PathBuf, stored: &Stored, first_line: &str) -> Result<(), SecretsError> {
+    let text = as_toml(&path, stored, first_line)?;
+    replace(&path, text.as_bytes()).map_err(|source| SecretsError::Io { path, source })
 }
 
 fn write(path: PathBuf, stored: &Stored, first_line: &str) -> Result<(), SecretsError> {
-    let text = Zeroizing::new(toml::to_string(stored).map_err(|_| SecretsError::Damaged {
-        path: path.clone(),
-        why: "cannot be written as TOML",
-    })?);
-    let text = Zeroizing::new(format!("# {first_line}\n{}", text.as_str()));
+    let text = as_toml(&path, stored, first_line)?;
     create(&path, text.as_bytes()).map_err(|source| SecretsError::Io { path, source })
 }
 
+fn as_toml(
+    path: &Path,
+    stored: &Stored,
+    first_line: &str,
+) -> Result<Zeroizing<String>, SecretsError> {
+    let text = Zeroizing::new(toml::to_string(stored).map_err(|_| SecretsError::Damaged {
+        path: path.to_path_buf(),
+        why: "cannot be written as TOML",
+    })?);
+    Ok(Zeroizing::new(format!("# {first_line}\n{}", text.as_str())))
+}
+
 /// Makes the secrets that neither configuration nor the file has, and keeps them in the file. An
-/// existing file is never changed. Says whether one was made.
+/// existing file is not changed. Says whether one was made.
 ///
 /// Where the directory already holds a relay's data, nothing new is made: a new master secret
 /// could not open what is there.
@@ -251,6 +373,7 @@ pub fn ensure(config: &Config) -> Result<bool, SecretsError> {
     let stored = Stored {
         operator_session_secret: needs_session.then(generate),
         master_secret: needs_master.then(generate),
+        next_master_secret: None,
     };
     let first_line =
         "Made by `ekho setup`. Keep a copy apart from the data: without it no agent can sign in.";
@@ -269,9 +392,14 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
-/// As [`create`], but replaces what is there.
+/// As [`create`], but replaces what is there. It stays that owner's whose it was.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = write_beside(path, content)?;
+    if let (Ok(before), Ok(now)) = (fs::metadata(path), fs::metadata(&temporary))
+        && (before.uid(), before.gid()) != (now.uid(), now.gid())
+    {
+        chown(&temporary, Some(before.uid()), Some(before.gid()))?;
+    }
     fs::rename(&temporary, path)?;
     sync_parent(path)
 }
@@ -360,7 +488,10 @@ fn read(path: &Path) -> Result<Option<Stored>, SecretsError> {
     let stored: Stored =
         toml::from_str(&text).map_err(|_| damaged("not the TOML that setup writes"))?;
     let is_empty = |secret: &Option<String>| secret.as_ref().is_some_and(String::is_empty);
-    if is_empty(&stored.operator_session_secret) || is_empty(&stored.master_secret) {
+    if is_empty(&stored.operator_session_secret)
+        || is_empty(&stored.master_secret)
+        || is_empty(&stored.next_master_secret)
+    {
         return Err(damaged("an empty secret"));
     }
     Ok(Some(stored))

@@ -242,3 +242,112 @@ fn create_never_replaces() -> Test {
     assert_eq!(fs::read_dir(dir.path())?.count(), 1);
     Ok(())
 }
+
+/// What a file holds, without the first line.
+fn stored(dir: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    let text = fs::read_to_string(path(dir))?;
+    let (_, stored) = text.split_once('\n').ok_or("a first line")?;
+    Ok(stored.to_string())
+}
+
+#[test]
+fn the_next_master_secret_is_kept_and_takes_the_place_of_the_old_one() -> Test {
+    let dir = tempfile::tempdir()?;
+    let config_now = config(dir.path(), &[])?;
+    ensure(&config_now)?;
+    let before = resolve(&config_now)?.secrets;
+    assert!(before.next_master.is_none());
+    let finished = finish(&config_now);
+    assert!(matches!(finished, Err(SecretsError::NoNext { .. })));
+    let same = keep_next(&config_now, &before.master);
+    assert!(matches!(same, Err(SecretsError::NotNew)));
+    assert!(keep_next(&config_now, MASTER)?);
+    assert!(!keep_next(&config_now, MASTER)?, "it is there already");
+    let another = keep_next(&config_now, "another-master-secret");
+    assert!(matches!(another, Err(SecretsError::AnotherNext { .. })));
+    assert_eq!(mode(&path(dir.path()))?, 0o600);
+    let both = resolve(&config_now)?.secrets;
+    assert_eq!(
+        (&both.master, &both.session),
+        (&before.master, &before.session)
+    );
+    assert_eq!(
+        both.next_master.as_deref().map(String::as_str),
+        Some(MASTER)
+    );
+    finish(&config_now)?;
+    let after = resolve(&config_now)?.secrets;
+    assert_eq!(
+        (after.master.as_str(), &after.session),
+        (MASTER, &before.session)
+    );
+    assert!(after.next_master.is_none());
+    let left: Vec<_> = fs::read_dir(dir.path())?.collect::<Result<_, _>>()?;
+    assert_eq!(left.len(), 1, "a temporary file was left: {left:?}");
+    Ok(())
+}
+
+#[test]
+fn the_environment_changes_it_by_itself() -> Test {
+    let dir = tempfile::tempdir()?;
+    let with = |next: &str| {
+        let environment = [
+            ("EKHO_OPERATOR_SESSION_SECRET", GOOD),
+            ("EKHO_MASTER_SECRET", MASTER),
+            ("EKHO_NEXT_MASTER_SECRET", next),
+        ];
+        config(dir.path(), &environment)
+    };
+    let next = with("another-master-secret")?;
+    assert!(resolve(&next)?.secrets.next_master.is_some());
+    assert!(matches!(
+        keep_next(&next, "x"),
+        Err(SecretsError::Configured { .. })
+    ));
+    assert!(matches!(
+        finish(&next),
+        Err(SecretsError::Configured { .. })
+    ));
+    // As it is while the new one is put in the place of the old one.
+    let same = resolve(&with(MASTER)?)?;
+    assert!(same.secrets.next_master.is_none());
+    assert!(same.warnings.iter().any(|one| one.contains("unset it")));
+    let placeholder = resolve(&with("change-me")?);
+    assert!(matches!(placeholder, Err(SecretsError::Placeholder { .. })));
+    Ok(())
+}
+
+#[test]
+fn a_node_that_joins_keeps_the_next_one_as_well() -> Test {
+    let dir = tempfile::tempdir()?;
+    let empty = config(dir.path(), &[])?;
+    keep(&empty, MASTER, Some("next"), GOOD)?;
+    let all = stored(dir.path())?;
+    assert!(all.contains("next_master_secret = \"next\""), "{all}");
+    keep(&empty, MASTER, Some("next"), GOOD)?;
+    // Who tells it need not know of it yet.
+    keep(&empty, MASTER, None, GOOD)?;
+    assert_eq!(stored(dir.path())?, all);
+    let other = keep(&empty, MASTER, Some("another"), GOOD);
+    assert!(matches!(other, Err(SecretsError::Damaged { .. })));
+
+    let dir = tempfile::tempdir()?;
+    let empty = config(dir.path(), &[])?;
+    keep(&empty, MASTER, None, GOOD)?;
+    keep(&empty, MASTER, Some("next"), GOOD)?;
+    assert_eq!(stored(dir.path())?, all);
+
+    let dir = tempfile::tempdir()?;
+    let environment = [
+        ("EKHO_OPERATOR_SESSION_SECRET", GOOD),
+        ("EKHO_MASTER_SECRET", MASTER),
+    ];
+    keep(
+        &config(dir.path(), &environment)?,
+        MASTER,
+        Some("next"),
+        GOOD,
+    )?;
+    assert_eq!(stored(dir.path())?, "next_master_secret = \"next\"\n");
+    Ok(())
+}

@@ -43,6 +43,8 @@ pub struct NodeConfig {
     pub release: String,
     /// The feature level that this release understands, as other nodes are told.
     pub feature_level: u32,
+    /// Names of the keys that it holds, as other nodes are told.
+    pub keys: Vec<String>,
 }
 
 impl NodeConfig {
@@ -68,6 +70,7 @@ impl NodeConfig {
             public_url: String::new(),
             release: String::new(),
             feature_level: 1,
+            keys: Vec::new(),
         }
     }
 }

@@ -109,6 +109,7 @@ impl Inner {
             public_url: self.config.public_url.clone(),
             release: self.config.release.clone(),
             feature_level: self.config.feature_level,
+            keys: self.config.keys.clone(),
             role: role(metrics.state),
             term: metrics.current_term,
             last_log_index: metrics.last_log_index.unwrap_or_default(),

@@ -110,6 +110,8 @@ codes! {
         "the relay is set up already",
     CONFLICT "attachment_quota" AttachmentQuota
         "the attachments of the fleet take as much room as they may",
+    CONFLICT "next_secret_missing" NextSecretMissing
+        "the nodes in `nodes` have not said that they hold the next master secret, or cannot be reached",
     PAYLOAD_TOO_LARGE "payload_too_large" PayloadTooLarge
         "the request is larger than the limit that `error` names",
     UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" UnsupportedMediaType
@@ -138,6 +140,8 @@ codes! {
         "nothing was done, too few nodes could store the attachment: wait `Retry-After` seconds and try again",
     SERVICE_UNAVAILABLE "attachment_unavailable" AttachmentUnavailable
         "no node that can be reached has the file of the attachment: wait `Retry-After` seconds and try again",
+    SERVICE_UNAVAILABLE "secret_changed" SecretChanged
+        "nothing was done, the master secret was changed at this moment: try again",
     SERVICE_UNAVAILABLE "stopping" Stopping
         "nothing was done, the node is stopping: try again, at another node where there is one",
     SERVICE_UNAVAILABLE "too_many_connections" TooManyConnections

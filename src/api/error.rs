@@ -214,6 +214,11 @@ impl From<Refusal> for ApiError {
             Refusal::AttachmentLate => {
                 new(Code::Overloaded, "storing the attachment took too long").retry_after(1)
             }
+            Refusal::SealedBefore => new(
+                Code::SecretChanged,
+                "the master secret was changed at this moment",
+            )
+            .retry_after(1),
             Refusal::UnknownAttachment => new(Code::UnknownAttachment, "unknown attachment"),
             Refusal::LimitReached { limit } => new(
                 Code::LimitReached,
@@ -258,6 +263,15 @@ impl From<ServiceError> for ApiError {
                 new(Code::NoLeader, "no leader").retry_after(retry_after_ms.div_ceil(1000))
             }
             error @ ServiceError::FeatureLevel { .. } => new(Code::Conflict, &error.to_string()),
+            ServiceError::NextSecretMissing { nodes } => {
+                let numbers: Vec<String> = nodes.iter().map(u64::to_string).collect();
+                let text = format!(
+                    "not known to hold the same next master secret: node {}; give it to them, and \
+                     start them again",
+                    numbers.join(", node ")
+                );
+                new(Code::NextSecretMissing, &text).with("nodes", nodes)
+            }
             ServiceError::OutboxFull => {
                 new(Code::EdgeOutboxFull, "the outbox of this edge node is full").retry_after(5)
             }

@@ -16,6 +16,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
             "config",
             "backup",
             "cluster",
+            "secrets",
             "debug",
             "import",
         ],

@@ -31,6 +31,7 @@ mod private;
 mod rebuilt;
 mod remote;
 mod renewal;
+mod secrets;
 mod serve;
 mod session;
 mod setup;
@@ -77,6 +78,7 @@ enum Command {
     Audit(audit::AuditArgs),
     Backup(backup::BackupArgs),
     Cluster(cluster::ClusterArgs),
+    Secrets(secrets::SecretsArgs),
     Import(import::ImportArgs),
     License(license::LicenseArgs),
     #[command(after_help = BENCH_EXAMPLES)]
@@ -172,6 +174,7 @@ fn run(command: Command) -> Result<(), CliError> {
             Command::Audit(args) => audit::run(args).await,
             Command::Backup(args) => backup::run(args).await,
             Command::Cluster(args) => cluster::run(args).await,
+            Command::Secrets(args) => secrets::run(args).await,
             Command::Import(args) => import::run(args).await,
             Command::License(args) => license::run(args).await,
             Command::Bench(args) => bench::run(args).await.map_err(CliError::from),

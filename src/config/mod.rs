@@ -73,6 +73,8 @@ pub struct Config {
     pub operator_session_secret: Option<Zeroizing<String>>,
     /// Seals agents' keys at rest; [`Secrets`](crate::secrets::Secrets) decides what is used.
     pub master_secret: Option<Zeroizing<String>>,
+    /// The master secret to come, while it is changed.
+    pub next_master_secret: Option<Zeroizing<String>>,
     /// The OpenID provider that operators may sign in with.
     pub oidc: Option<Oidc>,
     /// Proxies whose headers say who the client is.

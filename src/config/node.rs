@@ -242,6 +242,10 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         "EKHO_MASTER_SECRET",
         "seals agents' keys on disk; made by ekho setup where it is not set",
     ));
+    let next_master_secret = loader.secret(node(
+        "EKHO_NEXT_MASTER_SECRET",
+        "the master secret to come, while it is changed; ekho secrets next keeps it in secrets.toml",
+    ));
     let cluster = cluster::load(loader, &host);
     let license = license(loader);
     let spec = node(
@@ -295,6 +299,7 @@ pub(super) fn read_settings(loader: &mut Loader) -> Config {
         dev_insecure,
         operator_session_secret,
         master_secret,
+        next_master_secret,
         oidc,
         proxies,
         tailnet,

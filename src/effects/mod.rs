@@ -11,5 +11,6 @@ pub mod license;
 pub mod nodes;
 pub mod pushes;
 pub mod remotes;
+pub mod resealing;
 pub mod timer;
 pub mod waiters;

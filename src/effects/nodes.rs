@@ -212,6 +212,7 @@ mod tests {
                 ..FileGap::default()
             }),
             feature_level: 4,
+            keys: Vec::new(),
         }
     }
 

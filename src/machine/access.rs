@@ -134,7 +134,8 @@ impl OperatorRequest {
             | OperatorRequest::DeleteJoinToken { .. }
             | OperatorRequest::SetNodePart { .. }
             | OperatorRequest::NodeMoved { .. }
-            | OperatorRequest::NodeDebugged { .. } => Need::Scope(Scope::Cluster),
+            | OperatorRequest::NodeDebugged { .. }
+            | OperatorRequest::RotateMasterSecret { .. } => Need::Scope(Scope::Cluster),
             OperatorRequest::PutHook(_)
             | OperatorRequest::DeleteHook { .. }
             | OperatorRequest::RotateHookSecret { .. } => Need::Scope(Scope::Hooks),

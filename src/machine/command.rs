@@ -18,6 +18,7 @@ use ekho_storage::tables::license::License;
 use ekho_storage::tables::message::{Envelope, Priority, Recipient};
 use ekho_storage::tables::operator::{Role, Scopes};
 use ekho_storage::tables::policy::Draft;
+use ekho_storage::tables::sealed::Place;
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::task::TaskState;
 use ekho_storage::tables::{AgentNo, FleetNo, TimeMs};
@@ -137,6 +138,13 @@ pub enum Command {
     SeedAttachments(AttachmentSettings),
     /// An imported agent showed the secret that one of its hashes stands for.
     ProveSecret(ProveSecret),
+    /// The leader opened secrets and sealed them under the key that is to be in force.
+    Reseal(Reseal),
+    /// Nothing is sealed under another key any more.
+    RotationDone {
+        /// Id of the key, which is in force from here on.
+        to_key_id: String,
+    },
 }
 
 impl Command {
@@ -149,6 +157,7 @@ impl Command {
             Command::A2aClient { .. } | Command::PushesTold { .. } | Command::Remote { .. } => 3,
             Command::SeedAttachments(_) => 4,
             Command::ProveSecret(_) => 5,
+            Command::Reseal(_) | Command::RotationDone { .. } => 6,
             Command::Signed {
                 request: AgentRequest::SendWith { .. } | AgentRequest::CreateAttachment(_),
                 ..
@@ -178,11 +187,39 @@ impl Command {
                 OperatorRequest::NodeDebugged { .. }
                 | OperatorRequest::Import { .. }
                 | OperatorRequest::IssueSecret { .. } => 5,
+                OperatorRequest::RotateMasterSecret { .. } => 6,
                 _ => 1,
             },
             _ => 1,
         }
     }
+
+    /// What it would put into the state that a node sealed.
+    pub fn sealed(&self) -> Vec<&[u8]> {
+        match self {
+            Command::Enroll(enroll) => vec![&enroll.sealed_secret],
+            Command::ProveSecret(proof) => vec![&proof.sealed_secret],
+            Command::A2aClient { request, .. } => request.sealed(),
+            Command::Signed { request, .. } => match request {
+                AgentRequest::RotateCredential { sealed_secret, .. } => vec![sealed_secret],
+                AgentRequest::Task(request) => request.sealed(),
+                _ => Vec::new(),
+            },
+            Command::Operator { request, .. } => request.sealed(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Secrets of one fleet, sealed anew.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Reseal {
+    /// Id of the key that they are sealed under now.
+    pub to_key_id: String,
+    /// The fleet.
+    pub fleet: FleetNo,
+    /// Where each is, as it was read, and as it is to be.
+    pub secrets: Vec<(Place, Vec<u8>, Vec<u8>)>,
 }
 
 /// Sends of one fleet that wait in the outbox of an edge node.
@@ -1016,6 +1053,31 @@ pub enum OperatorRequest {
         /// The new one, sealed.
         sealed_secret: Vec<u8>,
     },
+    /// Begin to seal everything under the key of the next master secret.
+    RotateMasterSecret {
+        /// Its id.
+        to_key_id: String,
+    },
+}
+
+impl OperatorRequest {
+    fn sealed(&self) -> Vec<&[u8]> {
+        match self {
+            OperatorRequest::PutHook(hook) => {
+                hook.sealed_secret.iter().map(Vec::as_slice).collect()
+            }
+            OperatorRequest::RotateHookSecret { sealed_secret, .. }
+            | OperatorRequest::BeginTotp { sealed_secret, .. }
+            | OperatorRequest::IssueSecret { sealed_secret, .. } => vec![sealed_secret],
+            OperatorRequest::CreateA2aRemote(new) | OperatorRequest::ChangeA2aRemote(new) => {
+                new.sealed.iter().map(Vec::as_slice).collect()
+            }
+            OperatorRequest::Import { rows, .. } => {
+                rows.iter().flat_map(ImportRow::sealed).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// What an operator does to find out how a node is.
@@ -1127,6 +1189,18 @@ pub enum TaskRequest {
 }
 
 impl TaskRequest {
+    fn sealed(&self) -> Vec<&[u8]> {
+        match self {
+            TaskRequest::Send(send) => send
+                .push
+                .iter()
+                .map(|push| push.sealed.as_slice())
+                .collect(),
+            TaskRequest::PutPush { push, .. } => vec![&push.sealed],
+            _ => Vec::new(),
+        }
+    }
+
     /// What extensions are asked about.
     pub fn message(&self) -> Option<&NewMessage> {
         match self {

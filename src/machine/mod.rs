@@ -33,6 +33,7 @@ mod license;
 mod message;
 mod operator;
 mod rebuilt;
+mod rotation;
 mod send;
 mod session;
 pub mod task;
@@ -64,7 +65,7 @@ pub use session::LISTED_MAX as SESSIONS_LISTED_MAX;
 
 /// The feature level that this release understands. A command that older releases do not know is
 /// proposed only once the replicated level, which every node understands, has come that far.
-pub const FEATURE_LEVEL: u32 = 5;
+pub const FEATURE_LEVEL: u32 = 6;
 
 /// What follows a batch: collected in apply, run after the batch is committed.
 #[derive(Default)]
@@ -200,6 +201,9 @@ pub fn apply_command(
 }
 
 fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageError> {
+    if !rotation::takes(apply, &command.sealed())? {
+        return Ok(Outcome::Refused(Refusal::SealedBefore));
+    }
     match command {
         Command::Bootstrap(bootstrap) => operator::bootstrap(apply, bootstrap),
         Command::LeadershipBegan => {
@@ -232,6 +236,8 @@ fn dispatch(apply: &mut Apply<'_>, command: Command) -> Result<Outcome, StorageE
         Command::PushesTold { fleet, told } => task_push::told(apply, fleet, told),
         Command::SeedAttachments(settings) => attachment::seed(apply, &settings),
         Command::ProveSecret(proof) => import::prove(apply, proof),
+        Command::Reseal(reseal) => rotation::reseal(apply, reseal),
+        Command::RotationDone { to_key_id } => rotation::done(apply, &to_key_id),
         Command::Operator {
             token_hash,
             request_id,

@@ -27,6 +27,7 @@ use super::message;
 use super::outcome::{Outcome, Refusal};
 use super::policy;
 use super::rebuilt;
+use super::rotation;
 use super::send;
 use super::session::{self, NewApiToken};
 use super::task_push;
@@ -302,6 +303,7 @@ pub(crate) fn order(
             agent_id,
             sealed_secret,
         } => agent::issue_secret(apply, &by, &agent_id, sealed_secret),
+        OperatorRequest::RotateMasterSecret { to_key_id } => rotation::begin(apply, &by, to_key_id),
     }
 }
 

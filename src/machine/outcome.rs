@@ -318,6 +318,8 @@ pub enum Refusal {
     AttachmentLate,
     /// An attachment that a message binds does not exist for its sender.
     UnknownAttachment,
+    /// A secret in it was sealed under a key that was given up a moment ago.
+    SealedBefore,
 }
 
 /// What an A2A task holds only so much of.

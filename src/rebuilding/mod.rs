@@ -133,6 +133,17 @@ async fn open_state(data_dir: &Path) -> Result<State, RebuildError> {
     })
 }
 
+/// Id of the key that what is in a directory is sealed under, as far as the node has heard.
+pub async fn key_in_force(data_dir: &Path) -> Result<String, RebuildError> {
+    if !data_dir.join("state").exists() {
+        return Err(RebuildError::NoNode {
+            dir: data_dir.to_path_buf(),
+        });
+    }
+    let state = open_state(data_dir).await?;
+    Ok(system::get(&state.view())?.sealing_key_id)
+}
+
 fn node_config(data_dir: &Path, identity: &Identity) -> NodeConfig {
     NodeConfig::new(
         data_dir,

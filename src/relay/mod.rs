@@ -22,7 +22,7 @@ use crate::effects::followers;
 use crate::effects::heartbeats::Heartbeats;
 use crate::effects::indexer::{self, Progress};
 use crate::effects::waiters::Waiters;
-use crate::effects::{attachments, edge, license, nodes, pushes, remotes, timer};
+use crate::effects::{attachments, edge, license, nodes, pushes, remotes, resealing, timer};
 use crate::extension::Extension;
 use crate::hooks::{Hooks, is_slug};
 use crate::identity::{Identity, IdentityError};
@@ -103,7 +103,7 @@ pub enum OpenError {
     Oidc(#[from] BuildError),
     /// Another master secret than the one the state was sealed with.
     #[error(
-        "the master secret is not the one agents' secrets were sealed with; start with the EKHO_MASTER_SECRET (or secrets.toml) of the first set-up"
+        "the master secret is not the one that agents' secrets are sealed with; start with the EKHO_MASTER_SECRET (or secrets.toml) that is in force, and while it is being changed with EKHO_NEXT_MASTER_SECRET (next_master_secret) as well"
     )]
     WrongMasterSecret,
     /// The cluster uses more than this node is to take part in.
@@ -172,13 +172,13 @@ impl Relay {
         check_names(&extensions)?;
         let data_dir = config.data_dir.as_path();
         let identity = Identity::of(data_dir)?;
-        let authority = Authority::from_seed(&*Sealer::node_seed(secrets.master.as_bytes())?)?;
-        let node_fingerprint = authority.fingerprint();
+        let sealer = Sealer::new(secrets)?;
+        let authorities = authorities(&sealer)?;
+        let node_fingerprint = authorities.first().map(Authority::fingerprint);
         let door = match &config.cluster.address {
-            Some(_) => Some(Door::open(config, &identity, authority).await?),
+            Some(_) => Some(Door::open(config, &identity, authorities).await?),
             None => None,
         };
-        let sealer = Sealer::new(secrets.master.as_bytes())?;
         let oidc = config.oidc.as_ref().map(Provider::new).transpose()?;
         let options = StateOptions {
             block_cache_bytes: config.block_cache_bytes,
@@ -208,6 +208,7 @@ impl Relay {
         node_config.public_url = config.base_url.clone();
         node_config.release = env!("CARGO_PKG_VERSION").into();
         node_config.feature_level = config.cluster.feature_level;
+        node_config.keys = sealer.key_ids();
         if let Some(door) = &door {
             node_config.address = config.cluster.address.clone().unwrap_or_default();
             node_config.transport = Arc::new(Peers::new(door.identity.clone(), identity.node_id));
@@ -242,11 +243,12 @@ impl Relay {
             metrics,
             base_url: config.base_url.clone(),
             cluster_id,
-            node_fingerprint,
+            node_fingerprint: node_fingerprint.unwrap_or_default(),
             secrets: secrets.clone(),
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),
             damaged: CancellationToken::new(),
+            keyless: CancellationToken::new(),
             task_streams: Arc::default(),
             live_streams: Arc::new(tokio::sync::Semaphore::new(LIVE_STREAMS)),
             analyses: tokio::sync::Semaphore::new(ANALYSES_AT_ONCE),
@@ -271,16 +273,16 @@ impl Relay {
             None => relay.check_alone()?,
         }
         relay.wait_until_ready().await?;
-        if !relay
-            .service
-            .sealing_key_matches()
-            .map_err(|error| OpenError::NotReady(error.to_string()))?
-        {
+        if !relay.holds_keys().await? {
             relay.shutdown().await;
             return Err(OpenError::WrongMasterSecret);
         }
+        relay.watch_keys();
         relay.tasks.spawn(timer::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(nodes::run(Arc::clone(&relay.service)));
+        relay
+            .tasks
+            .spawn(resealing::run(Arc::clone(&relay.service)));
         relay.tasks.spawn(edge::watch(Arc::clone(&relay.service)));
         relay.tasks.spawn(edge::forward(Arc::clone(&relay.service)));
         relay.tasks.spawn(indexer::run(Arc::clone(&relay.service)));
@@ -319,6 +321,37 @@ impl Relay {
                 match identity.renew(now_ms()) {
                     Ok(()) => tracing::info!("the node's certificate was made anew"),
                     Err(error) => tracing::error!(%error, "the node's certificate stays as it is"),
+                }
+            }
+        });
+    }
+
+    /// Whether the node holds the keys that it needs. One of several may not have heard yet that
+    /// they were changed, and is waited for.
+    async fn holds_keys(&self) -> Result<bool, OpenError> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let began = std::time::Instant::now();
+        loop {
+            let holds = self.service.holds_keys();
+            let holds = holds.map_err(|error| OpenError::NotReady(error.to_string()))?;
+            if holds || self.is_alone() || began.elapsed() > PATIENCE {
+                return Ok(holds);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Has a node stop that learns it was started without a key which the others use by now.
+    fn watch_keys(&self) {
+        const LOOK: Duration = Duration::from_secs(1);
+        let service = Arc::clone(&self.service);
+        self.tasks.spawn(async move {
+            let stopping = service.stopping.clone();
+            while let Some(()) = stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await {
+                match service.holds_keys() {
+                    Ok(true) => {}
+                    Ok(false) => return service.keyless.cancel(),
+                    Err(error) => tracing::error!(%error, "the key in force cannot be read"),
                 }
             }
         });
@@ -415,6 +448,7 @@ impl Relay {
             () = self.service.damaged.cancelled() => {
                 "the state on disk is damaged; rebuild this node from a peer or restore a backup".into()
             }
+            () = self.service.keyless.cancelled() => OpenError::WrongMasterSecret.to_string(),
         }
     }
 
@@ -443,6 +477,13 @@ impl Relay {
     }
 }
 
+/// The authorities of the cluster's nodes, by the secrets that this one holds.
+pub fn authorities(sealer: &Sealer) -> Result<Vec<Authority>, OpenError> {
+    let seeds = sealer.node_seeds()?;
+    let made = seeds.iter().map(|seed| Authority::from_seed(seed));
+    Ok(made.collect::<Result<_, _>>()?)
+}
+
 /// Where other nodes come in.
 struct Door {
     listener: Listener,
@@ -453,7 +494,7 @@ impl Door {
     async fn open(
         config: &Config,
         identity: &Identity,
-        authority: Authority,
+        authorities: Vec<Authority>,
     ) -> Result<Self, OpenError> {
         let address = &config.cluster.listen;
         let listener = Listener::bind(address)
@@ -463,7 +504,7 @@ impl Door {
                 source,
             })?;
         let (cluster_id, node_id) = (&identity.cluster_id, identity.node_id);
-        let identity = network::Identity::node(authority, cluster_id, node_id, now_ms())?;
+        let identity = network::Identity::node(authorities, cluster_id, node_id, now_ms())?;
         Ok(Door {
             listener,
             identity: Arc::new(identity),

@@ -60,7 +60,7 @@ impl Service {
     pub async fn enroll(&self, new: NewAgent) -> Result<Enrolled, ServiceError> {
         let agent_id = id::new_id("agent_");
         let secret = Zeroizing::new(id::new_secret("secret_"));
-        let sealed_secret = self.sealer.seal(&agent_id, secret.as_bytes())?;
+        let sealed_secret = self.seal(&agent_id, secret.as_bytes())?;
         let mut enroll = Enroll {
             fleet_id: new.fleet_id,
             token_hash: self.tokens.hash(&new.token),
@@ -121,7 +121,7 @@ impl Service {
     /// Replaces the caller's secret.
     pub async fn rotate(&self, caller: Caller, overlap_ms: u64) -> Result<Rotated, ServiceError> {
         let secret = Zeroizing::new(id::new_secret("secret_"));
-        let sealed_secret = self.sealer.seal(&caller.agent.id, secret.as_bytes())?;
+        let sealed_secret = self.seal(&caller.agent.id, secret.as_bytes())?;
         match self
             .signed(
                 &caller,
@@ -151,7 +151,7 @@ impl Service {
         agent_id: String,
     ) -> Result<(Zeroizing<String>, u32), ServiceError> {
         let secret = Zeroizing::new(id::new_secret("secret_"));
-        let sealed_secret = self.sealer.seal(&agent_id, secret.as_bytes())?;
+        let sealed_secret = self.seal(&agent_id, secret.as_bytes())?;
         let request = OperatorRequest::IssueSecret {
             agent_id,
             sealed_secret,

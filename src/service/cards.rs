@@ -9,7 +9,6 @@ use ekho_storage::tables::fleet::{self, Fleet};
 
 use super::tasks::Party;
 use super::{Caller, Service, ServiceError};
-use crate::ingress::seal::Sealer;
 use crate::machine::a2a_client;
 use crate::machine::command::AgentRequest;
 use crate::machine::outcome::Refusal;
@@ -87,7 +86,7 @@ impl Service {
 
     /// The key that signs the cards of a fleet, the same on every node.
     pub fn card_key(&self, fleet_id: &str) -> Result<SigningKey, ServiceError> {
-        let seed = Sealer::card_seed(self.secrets.master.as_bytes(), fleet_id)?;
+        let seed = self.sealer.card_seed(&self.key_in_force()?, fleet_id)?;
         Ok(SigningKey::from_bytes(&seed))
     }
 

@@ -70,6 +70,12 @@ pub enum ServiceError {
         /// What is in use.
         present: u32,
     },
+    /// Not every node holds the next master secret; nothing was done.
+    #[error("nodes {nodes:?} are not known to hold the next master secret")]
+    NextSecretMissing {
+        /// Their numbers.
+        nodes: Vec<u64>,
+    },
     /// The outbox of this edge node is full; nothing was done.
     #[error("the outbox of this edge node is full")]
     OutboxFull,

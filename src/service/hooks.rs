@@ -118,7 +118,7 @@ impl Service {
             hook_id: hook_id.clone(),
             from_version: 0,
             draft,
-            sealed_secret: Some(self.sealer.seal(&hook_id, &key)?),
+            sealed_secret: Some(self.seal(&hook_id, &key)?),
         };
         self.order(by, OperatorRequest::PutHook(Box::new(change)))
             .await?;
@@ -175,7 +175,7 @@ impl Service {
     ) -> Result<(Zeroizing<String>, TimeMs), ServiceError> {
         let key = sign::new_key();
         let request = OperatorRequest::RotateHookSecret {
-            sealed_secret: self.sealer.seal(&hook_id, &key)?,
+            sealed_secret: self.seal(&hook_id, &key)?,
             hook_id,
             overlap_ms,
         };

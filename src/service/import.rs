@@ -28,7 +28,7 @@ pub enum GivenRow {
 }
 
 /// What a sealed hash is sealed for. No agent has such an id.
-fn hash_owner(agent_id: &str) -> String {
+pub(super) fn hash_owner(agent_id: &str) -> String {
     format!("hash of {agent_id}")
 }
 
@@ -83,7 +83,7 @@ impl Service {
                 let owner = hash_owner(&agent.id);
                 for (hash, expires_ms) in hashes {
                     agent.hashes.push(ImportedHash {
-                        sealed_hash: self.sealer.seal(&owner, &hash)?,
+                        sealed_hash: self.seal(&owner, &hash)?,
                         expires_ms,
                     });
                 }
@@ -148,7 +148,7 @@ impl Service {
             fleet: agent.fleet,
             agent: agent.no,
             sealed_hash: sealed_hash.to_vec(),
-            sealed_secret: self.sealer.seal(&agent.id, secret)?,
+            sealed_secret: self.seal(&agent.id, secret)?,
         });
         match self.propose(&command).await {
             Ok(_) | Err(ServiceError::Refused(Refusal::InvalidCredentials)) => Ok(()),

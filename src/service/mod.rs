@@ -35,6 +35,7 @@ pub mod policies;
 pub mod protocol;
 pub mod pushes;
 pub mod remotes;
+pub mod rotation;
 pub mod sessions;
 pub mod steering;
 pub mod task_lists;
@@ -112,7 +113,7 @@ pub struct Service {
     pub base_url: String,
     /// The cluster's id.
     pub cluster_id: String,
-    /// Fingerprint of the authority of the cluster's nodes.
+    /// Fingerprint of the authority of the cluster's nodes, by the master secret.
     pub node_fingerprint: [u8; 32],
     /// What a node that joins is given.
     pub secrets: Secrets,
@@ -123,6 +124,8 @@ pub struct Service {
     pub stopping: CancellationToken,
     /// Cancelled when the state on disk was found damaged.
     pub damaged: CancellationToken,
+    /// Cancelled when the node lacks a key that is in use.
+    pub keyless: CancellationToken,
     /// Who follows A2A tasks here.
     pub task_streams: Arc<tasks::TaskStreams>,
     /// Bounds the live views of operators.

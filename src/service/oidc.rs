@@ -54,7 +54,7 @@ impl Service {
             .await?;
         Ok(Some(Begun {
             url: url.into(),
-            cookie: flow.seal(&self.sealer)?,
+            cookie: flow.seal(&self.sealer, &self.key_in_force()?)?,
         }))
     }
 

@@ -6,7 +6,6 @@ use ekho_storage::tables::agent::{self, Agent, AgentLive};
 use ekho_storage::tables::fleet::{self, Fleet};
 use ekho_storage::tables::operator::{self, Operator, Role, Scope};
 use ekho_storage::tables::settings::Settings;
-use ekho_storage::tables::system;
 use zeroize::Zeroizing;
 
 use super::{Service, ServiceError};
@@ -59,7 +58,7 @@ impl Service {
                 email: set_up.email.to_lowercase(),
                 password_hash,
             },
-            sealing_key_id: self.sealer.key_id().to_string(),
+            sealing_key_id: self.key_in_force()?,
             settings: set_up.settings,
         });
         let already = match self.propose(&command).await {
@@ -78,12 +77,6 @@ impl Service {
     /// Whether the cluster is set up.
     pub fn is_set_up(&self) -> Result<bool, ServiceError> {
         Ok(!fleet::list(&self.view(), 1)?.is_empty())
-    }
-
-    /// Whether secrets in the state open with this node's master secret.
-    pub fn sealing_key_matches(&self) -> Result<bool, ServiceError> {
-        let key_id = system::get(&self.view())?.sealing_key_id;
-        Ok(key_id.is_empty() || key_id == self.sealer.key_id())
     }
 
     /// Makes an enrolment token.

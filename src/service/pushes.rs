@@ -45,7 +45,7 @@ impl Service {
         let text = serde_json::to_vec(secrets).map(Zeroizing::new);
         let text = text.map_err(|error| ServiceError::Internal(error.to_string()))?;
         Ok(NewPush {
-            sealed: self.sealer.seal(&owner(&id), &text)?,
+            sealed: self.seal(&owner(&id), &text)?,
             id,
             url,
             scheme,
@@ -128,6 +128,6 @@ impl Service {
 }
 
 /// Whose secrets they are, to the sealer; no agent's id looks like this.
-fn owner(id: &str) -> String {
+pub(super) fn owner(id: &str) -> String {
     format!("task push {id}")
 }

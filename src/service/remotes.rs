@@ -57,7 +57,7 @@ impl Service {
         new: NewRemote,
     ) -> Result<NewA2aRemote, ServiceError> {
         let sealed = match &new.credentials {
-            Some(credentials) => Some(self.sealer.seal(&agent_id, credentials.as_bytes())?),
+            Some(credentials) => Some(self.seal(&agent_id, credentials.as_bytes())?),
             None => None,
         };
         Ok(NewA2aRemote {

@@ -66,7 +66,7 @@ impl Service {
         let request = OperatorRequest::BeginTotp {
             current_hash: operator.password_hash.clone(),
             secret_id: id::new_id("otp_"),
-            sealed_secret: self.sealer.seal(&owner(&operator.id), secret.as_slice())?,
+            sealed_secret: self.seal(&owner(&operator.id), secret.as_slice())?,
         };
         self.order(by, request).await?;
         let name = fleet::get(&self.view(), fleet)?.map_or(String::new(), |fleet| fleet.name);
@@ -159,6 +159,6 @@ impl Service {
 
 /// Whom a secret is sealed for: in the room of second factors, so that nothing else that is sealed
 /// for the same id opens as one.
-fn owner(operator_id: &str) -> String {
+pub(super) fn owner(operator_id: &str) -> String {
     format!("totp {operator_id}")
 }

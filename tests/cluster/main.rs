@@ -14,6 +14,7 @@ mod forming;
 mod operating;
 mod recovering;
 mod rig;
+mod rotation;
 mod serving;
 mod telemetry;
 mod walk;

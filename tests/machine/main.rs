@@ -36,6 +36,7 @@ mod property;
 mod rate;
 mod rebuilt;
 mod retention;
+mod rotation;
 mod scheduling;
 mod sending;
 mod steering;

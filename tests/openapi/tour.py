@@ -438,6 +438,9 @@ class Tour:
         visit("promote_node", operator, path={"id": "1"})
         for refused in ["demote_node", "drain_node", "remove_node"]:
             visit(refused, operator, 409, path={"id": "1"})
+        keys = visit("get_master_secret", operator)
+        assert keys["nodes"] == [{"node_id": 1, "reachable": True, "key_ids": [keys["key_id"]]}], keys
+        visit("rotate_master_secret", operator, 409)
         visit("get_log_filter", operator)
         changed = visit("change_log_filter", operator, body={"filter": "warn,openraft=error", "seconds": 60})
         assert changed["audited"], changed

@@ -1244,6 +1244,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operator/cluster/master-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Which master secret is in force, and how far a change of it is.
+         * @description Answered by any node from what it knows, also without a leader.
+         */
+        get: operations["get_master_secret"];
+        put?: never;
+        /**
+         * Begins to seal everything under the next master secret.
+         * @description Refused unless every node is known to hold the same one. The leader does it, and whoever leads
+         *     after it goes on; asked again, it says how far that is.
+         */
+        post: operations["rotate_master_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operator/cluster/nodes/{id}": {
         parameters: {
             query?: never;
@@ -3605,7 +3630,7 @@ export interface components {
              * @description For programs; does not change.
              * @enum {string}
              */
-            code: "agent_paused" | "agent_quarantined" | "already_set_up" | "attachment_not_stored" | "attachment_quota" | "attachment_unavailable" | "blocked_by_extension" | "body_incomplete" | "conflict" | "csrf" | "disk_full" | "edge_outbox_full" | "extension_unavailable" | "forbidden" | "idempotency_conflict" | "internal" | "invalid_credentials" | "invalid_signature" | "invalid_token" | "key_revoked" | "license_required" | "limit_reached" | "locked_out" | "login_only" | "method_not_allowed" | "missing_auth_headers" | "no_leader" | "no_operator" | "not_found" | "not_signed_in" | "oidc_flow" | "oidc_refused" | "oidc_unavailable" | "outcome_unknown" | "overloaded" | "payload_too_large" | "policy_denied" | "rate_limited" | "replayed_nonce" | "room_conversation" | "secret_in_the_open" | "secret_not_shown" | "stopping" | "tailnet_required" | "timestamp_before_leadership" | "timestamp_skew" | "too_many_connections" | "too_many_recipients" | "totp_required" | "unknown_attachment" | "unknown_recipient" | "unsupported_media_type" | "validation_failed";
+            code: "agent_paused" | "agent_quarantined" | "already_set_up" | "attachment_not_stored" | "attachment_quota" | "attachment_unavailable" | "blocked_by_extension" | "body_incomplete" | "conflict" | "csrf" | "disk_full" | "edge_outbox_full" | "extension_unavailable" | "forbidden" | "idempotency_conflict" | "internal" | "invalid_credentials" | "invalid_signature" | "invalid_token" | "key_revoked" | "license_required" | "limit_reached" | "locked_out" | "login_only" | "method_not_allowed" | "missing_auth_headers" | "next_secret_missing" | "no_leader" | "no_operator" | "not_found" | "not_signed_in" | "oidc_flow" | "oidc_refused" | "oidc_unavailable" | "outcome_unknown" | "overloaded" | "payload_too_large" | "policy_denied" | "rate_limited" | "replayed_nonce" | "room_conversation" | "secret_changed" | "secret_in_the_open" | "secret_not_shown" | "stopping" | "tailnet_required" | "timestamp_before_leadership" | "timestamp_skew" | "too_many_connections" | "too_many_recipients" | "totp_required" | "unknown_attachment" | "unknown_recipient" | "unsupported_media_type" | "validation_failed";
             error: components["schemas"]["ErrorText"];
             /** @description With `blocked_by_extension` and `extension_unavailable`: the hook's or extension's name. */
             extension?: string;
@@ -4378,6 +4403,16 @@ export interface components {
             node_id: number;
             until?: components["schemas"]["Time"] | null;
         };
+        /** @description The keys of the relay, as the node that answers knows them. An id tells nothing about its key. */
+        MasterSecretView: {
+            /** @description Id of the key in force. */
+            key_id: string;
+            /** @description Id of the key of the next master secret that the node holds; null where it holds none. */
+            next_key_id?: string | null;
+            /** @description What each node holds. */
+            nodes: components["schemas"]["NodeKeysView"][];
+            rotation?: components["schemas"]["RotationView"] | null;
+        };
         /** @description Who is asking. */
         Me: {
             email: string;
@@ -4700,6 +4735,15 @@ export interface components {
             done: boolean;
             /** Format: int64 */
             node_id: number;
+        };
+        /** @description The keys that a node holds. */
+        NodeKeysView: {
+            /** @description Ids: of its master secret's key, then of the next one's. Empty where it did not say. */
+            key_ids: string[];
+            /** Format: int64 */
+            node_id: number;
+            /** @description Whether it was heard in the last seconds. */
+            reachable: boolean;
         };
         /** @description A node. */
         NodeView: {
@@ -5225,6 +5269,22 @@ export interface components {
              * @default 86400
              */
             overlap_seconds?: number | null;
+        };
+        /** @description A change of the master secret. */
+        RotationView: {
+            began_at: components["schemas"]["Time"];
+            /** @description The operator who began it. */
+            began_by: string;
+            done_at?: components["schemas"]["Time"] | null;
+            /** @description Id of the key that was in force before. */
+            from_key_id: string;
+            /**
+             * Format: int64
+             * @description Secrets that were sealed anew so far.
+             */
+            resealed: number;
+            /** @description Id of the key that everything is sealed under. */
+            to_key_id: string;
         };
         /** @description One thing that another relay held. */
         Row: (components["schemas"]["ImportedOperator"] & {
@@ -5986,6 +6046,21 @@ export interface components {
             };
         };
         /**
+         * @description `conflict`: too late, or in the way of something else; `error` says what.
+         *     `next_secret_missing`: the nodes in `nodes` have not said that they hold the next master secret, or cannot be reached.
+         */
+        "conflict.next_secret_missing": {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"] & {
+                    /** @enum {unknown} */
+                    code?: "conflict" | "next_secret_missing";
+                };
+            };
+        };
+        /**
          * @description `csrf`: a request with a cookie that changes something, or a sign-in by tailnet, lacks the header `x-ekho-csrf`.
          *     `no_operator`: somebody else vouches for you, and no operator of the fleet has your email.
          *     `tailnet_required`: the request does not come from the tailnet, or not as somebody who is let in.
@@ -6217,6 +6292,27 @@ export interface components {
                 "application/json": components["schemas"]["ErrorBody"] & {
                     /** @enum {unknown} */
                     code?: "no_leader" | "outcome_unknown" | "overloaded" | "disk_full" | "attachment_not_stored" | "stopping";
+                };
+            };
+        };
+        /**
+         * @description `no_leader`: nothing was done: wait `Retry-After` seconds and try again.
+         *     `outcome_unknown`: it may have been done or not: try again, with the same idempotency key where there is one.
+         *     `overloaded`: nothing was done, too much is under way: wait `Retry-After` seconds and try again.
+         *     `disk_full`: nothing was done, the disk is full: wait `Retry-After` seconds and try again.
+         *     `secret_changed`: nothing was done, the master secret was changed at this moment: try again.
+         *     `stopping`: nothing was done, the node is stopping: try again, at another node where there is one.
+         */
+        "no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping": {
+            headers: {
+                /** @description Seconds after which it is worth trying again. */
+                "Retry-After"?: number;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorBody"] & {
+                    /** @enum {unknown} */
+                    code?: "no_leader" | "outcome_unknown" | "overloaded" | "disk_full" | "secret_changed" | "stopping";
                 };
             };
         };
@@ -7161,7 +7257,7 @@ export interface operations {
             401: components["responses"]["missing_auth_headers.invalid_credentials.timestamp_skew.timestamp_before_leadership.invalid_signature.secret_not_shown.secret_in_the_open.replayed_nonce"];
             413: components["responses"]["payload_too_large"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     publish_encryption_key: {
@@ -7245,7 +7341,7 @@ export interface operations {
             409: components["responses"]["conflict.key_revoked.limit_reached"];
             413: components["responses"]["payload_too_large"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     heartbeat: {
@@ -7942,7 +8038,7 @@ export interface operations {
             409: components["responses"]["conflict.limit_reached"];
             413: components["responses"]["payload_too_large"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     change_a2a_remote: {
@@ -7976,7 +8072,7 @@ export interface operations {
             404: components["responses"]["not_found"];
             413: components["responses"]["payload_too_large"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     list_a2a_tasks: {
@@ -8508,7 +8604,7 @@ export interface operations {
             403: components["responses"]["forbidden.csrf.tailnet_required"];
             404: components["responses"]["not_found"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     analytics_throughput: {
@@ -8986,6 +9082,55 @@ export interface operations {
             403: components["responses"]["forbidden.tailnet_required"];
             500: components["responses"]["internal"];
             503: components["responses"]["no_leader.overloaded.stopping"];
+        };
+    };
+    get_master_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MasterSecretView"];
+                };
+            };
+            401: components["responses"]["not_signed_in"];
+            403: components["responses"]["forbidden.tailnet_required"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_leader.overloaded.stopping"];
+        };
+    };
+    rotate_master_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MasterSecretView"];
+                };
+            };
+            401: components["responses"]["not_signed_in"];
+            403: components["responses"]["forbidden.csrf.tailnet_required"];
+            409: components["responses"]["conflict.next_secret_missing"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
         };
     };
     remove_node: {
@@ -10045,7 +10190,7 @@ export interface operations {
             409: components["responses"]["conflict.limit_reached"];
             413: components["responses"]["payload_too_large"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     get_hook: {
@@ -10170,7 +10315,7 @@ export interface operations {
             404: components["responses"]["not_found"];
             413: components["responses"]["payload_too_large"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     get_hook_status: {
@@ -10256,7 +10401,7 @@ export interface operations {
             403: components["responses"]["forbidden.csrf.tailnet_required"];
             413: components["responses"]["payload_too_large"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     list_keys: {
@@ -11935,7 +12080,7 @@ export interface operations {
             413: components["responses"]["payload_too_large"];
             429: components["responses"]["locked_out"];
             500: components["responses"]["internal"];
-            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.stopping"];
+            503: components["responses"]["no_leader.outcome_unknown.overloaded.disk_full.secret_changed.stopping"];
         };
     };
     confirm_totp: {

@@ -23,6 +23,9 @@ pub struct Report {
     pub release: String,
     /// The feature level it understands.
     pub feature_level: u32,
+    /// Names of the keys that it holds; none where it does not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
     /// Its part.
     pub role: Role,
     /// Its term.

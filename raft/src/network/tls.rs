@@ -5,6 +5,10 @@
 //! node makes its own certificate and makes it anew long before it ends. A certificate names the
 //! node and the cluster; who connects asks for that name, and who is connected to checks the name
 //! that is claimed. Certificates are valid from well before they were made, as clocks differ.
+//!
+//! While the secret of a cluster is changed, nodes hold two and believe the authorities of both.
+//! Each end says which ones it believes, so that a node with both shows the certificate that the
+//! other end takes, whichever secrets that holds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +25,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -99,10 +106,10 @@ impl Authority {
         self.fingerprint
     }
 
-    fn roots(&self) -> Result<Arc<RootCertStore>, TlsError> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone())?;
-        Ok(Arc::new(roots))
+    /// By what one end tells the other that it believes this authority. It is not the name in the
+    /// certificate, which is the same for all of them.
+    fn hint(&self) -> DistinguishedName {
+        hint(&self.fingerprint)
     }
 
     fn issue(&self, names: &[String], now_ms: u64) -> Result<CertifiedKey, TlsError> {
@@ -128,6 +135,10 @@ impl Authority {
     }
 }
 
+fn hint(fingerprint: &[u8; 32]) -> DistinguishedName {
+    DistinguishedName::in_sequence(fingerprint)
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
@@ -143,19 +154,32 @@ fn server_name(name: String) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(name).map_err(|error| TlsError::Verifier(error.to_string()))
 }
 
-/// A certificate that is replaced while it is in use.
+/// Certificates that are replaced while they are in use, one an authority: the present one first,
+/// then the next one.
 #[derive(Debug)]
-struct Presented(ArcSwap<CertifiedKey>);
+struct Presented(Vec<(DistinguishedName, ArcSwap<CertifiedKey>)>);
+
+impl Presented {
+    /// That of the last authority which the other end believes, as far as it says; else the first.
+    fn choose<'a>(&self, believed: impl Iterator<Item = &'a [u8]>) -> Option<Arc<CertifiedKey>> {
+        let believed: Vec<&[u8]> = believed.collect();
+        let mut newest_first = self.0.iter().rev();
+        let found = newest_first.find(|(hint, _)| believed.contains(&hint.as_ref()));
+        let (_, certificate) = found.or(self.0.first())?;
+        Some(certificate.load_full())
+    }
+}
 
 impl ResolvesServerCert for Presented {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let believed = hello.certificate_authorities().unwrap_or_default();
+        self.choose(believed.iter().map(AsRef::as_ref))
     }
 }
 
 impl ResolvesClientCert for Presented {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+    fn resolve(&self, believed: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.choose(believed.iter().copied())
     }
 
     fn has_certs(&self) -> bool {
@@ -165,7 +189,7 @@ impl ResolvesClientCert for Presented {
 
 /// What a node shows and whom it believes.
 pub struct Identity {
-    authority: Authority,
+    authorities: Vec<Authority>,
     cluster_id: String,
     names: Vec<String>,
     presented: Arc<Presented>,
@@ -193,33 +217,41 @@ pub enum Asker {
 }
 
 impl Identity {
-    /// A node's.
+    /// A node's, by the authorities of the secrets that it holds: the present one first.
     pub fn node(
-        authority: Authority,
+        authorities: Vec<Authority>,
         cluster_id: &str,
         node_id: NodeId,
         now_ms: u64,
     ) -> Result<Self, TlsError> {
         let names = vec![node_name(cluster_id, node_id), ANY_NODE.to_string()];
-        Identity::new(authority, cluster_id, names, now_ms)
+        Identity::new(authorities, cluster_id, names, now_ms)
     }
 
     /// That of who holds the secret and is no node yet.
-    pub fn joining(authority: Authority, now_ms: u64) -> Result<Self, TlsError> {
+    pub fn joining(authorities: Vec<Authority>, now_ms: u64) -> Result<Self, TlsError> {
         let names = vec![JOINING.to_string(), ANY_NODE.to_string()];
-        Identity::new(authority, "", names, now_ms)
+        Identity::new(authorities, "", names, now_ms)
     }
 
     fn new(
-        authority: Authority,
+        authorities: Vec<Authority>,
         cluster_id: &str,
         names: Vec<String>,
         now_ms: u64,
     ) -> Result<Self, TlsError> {
-        let roots = authority.roots()?;
-        let issued = authority.issue(&names, now_ms)?;
-        let presented = Arc::new(Presented(ArcSwap::from_pointee(issued)));
+        let mut roots = RootCertStore::empty();
+        let mut certificates = Vec::with_capacity(authorities.len());
+        for authority in &authorities {
+            roots.add(authority.certificate.clone())?;
+            let issued = authority.issue(&names, now_ms)?;
+            certificates.push((authority.hint(), ArcSwap::from_pointee(issued)));
+        }
+        let roots = Arc::new(roots);
+        let hints: Vec<DistinguishedName> = authorities.iter().map(Authority::hint).collect();
+        let presented = Arc::new(Presented(certificates));
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
+            .add_root_hint_subjects(hints.clone())
             .allow_unauthenticated()
             .build()
             .map_err(|error| TlsError::Verifier(error.to_string()))?;
@@ -228,13 +260,17 @@ impl Identity {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(presented.clone());
         server.alpn_protocols = vec![ALPN.to_vec()];
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider())
+            .build()
+            .map_err(|error| TlsError::Verifier(error.to_string()))?;
         let mut client = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Saying { verifier, hints }))
             .with_client_cert_resolver(presented.clone());
         client.alpn_protocols = vec![ALPN.to_vec()];
         Ok(Identity {
-            authority,
+            authorities,
             cluster_id: cluster_id.to_string(),
             names,
             presented,
@@ -243,16 +279,12 @@ impl Identity {
         })
     }
 
-    /// Makes the certificate anew; connections that stand keep theirs.
+    /// Makes the certificates anew; connections that stand keep theirs.
     pub fn renew(&self, now_ms: u64) -> Result<(), TlsError> {
-        let issued = self.authority.issue(&self.names, now_ms)?;
-        self.presented.0.store(Arc::new(issued));
+        for (authority, (_, presented)) in self.authorities.iter().zip(&self.presented.0) {
+            presented.store(Arc::new(authority.issue(&self.names, now_ms)?));
+        }
         Ok(())
-    }
-
-    /// The authority it is from.
-    pub fn authority(&self) -> &Authority {
-        &self.authority
     }
 
     pub(super) fn name_of(&self, node_id: NodeId) -> Result<ServerName<'static>, TlsError> {
@@ -288,7 +320,10 @@ pub(super) fn pinned_client(fingerprint: [u8; 32]) -> Result<Arc<ClientConfig>, 
     let mut client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned { fingerprint }))
+        .with_custom_certificate_verifier(Arc::new(Pinned {
+            fingerprint,
+            hints: [hint(&fingerprint)],
+        }))
         .with_no_client_auth();
     client.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(client))
@@ -299,10 +334,60 @@ pub(super) fn any_node() -> Result<ServerName<'static>, TlsError> {
     server_name(ANY_NODE.to_string())
 }
 
+/// Checks as usual, and says which authorities it believes.
+#[derive(Debug)]
+struct Saying {
+    verifier: Arc<WebPkiServerVerifier>,
+    hints: Vec<DistinguishedName>,
+}
+
+impl ServerCertVerifier for Saying {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verifier
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        Some(&self.hints)
+    }
+}
+
 /// Believes the authority with this fingerprint and checks all else as usual.
 #[derive(Debug)]
 struct Pinned {
     fingerprint: [u8; 32],
+    hints: [DistinguishedName; 1],
 }
 
 impl Pinned {
@@ -363,5 +448,9 @@ impl ServerCertVerifier for Pinned {
         provider()
             .signature_verification_algorithms
             .supported_schemes()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        Some(&self.hints)
     }
 }

@@ -71,7 +71,7 @@ impl Running {
         let dir = dir.join(node_id.to_string());
         std::fs::create_dir_all(&dir).unwrap();
         let authority = Authority::from_seed(&seed).unwrap();
-        let identity = Identity::node(authority, cluster, node_id, clock()).unwrap();
+        let identity = Identity::node(vec![authority], cluster, node_id, clock()).unwrap();
         let identity = Arc::new(identity);
         let mut config = config(&dir);
         config.cluster_id = cluster.into();

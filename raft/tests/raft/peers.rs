@@ -1,12 +1,17 @@
 //! Nodes that talk over the network, with certificates: what separate processes do.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::common::{Counter, clock, count, eventually, propose};
 use crate::nodes::{Running, SEED, TTL, add_learner, three};
 use bytes::Bytes;
-use ekho_raft::network::{Authority, Identity, OutsideError, Outsider, ask_from_outside};
+use ekho_raft::network::{
+    Answers, Asker, Authority, Identity, Listener, OutsideError, Outsider, ask_from_outside,
+};
 use ekho_raft::{Node, ProposeError, ReadError};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use tempfile::TempDir;
 
 async fn ask(node: &Node<Counter>, command: &'static str) -> String {
@@ -159,7 +164,7 @@ async fn strangers_and_nodes_of_other_clusters_are_not_heard() {
     assert!(matches!(refused, Err(OutsideError::Unreachable(_))));
 
     // Who holds the secret is known as that; who holds another gets no connection.
-    let holder = Identity::joining(authority(), clock()).unwrap();
+    let holder = Identity::joining(vec![authority()], clock()).unwrap();
     let answer = ask_from_outside(
         &node.address,
         Outsider::Holder(&holder),
@@ -168,7 +173,7 @@ async fn strangers_and_nodes_of_other_clusters_are_not_heard() {
     );
     assert_eq!(answer.await.unwrap(), "Holder");
     let other = Authority::from_seed(&[8; 32]).unwrap();
-    let other = Identity::joining(other, clock()).unwrap();
+    let other = Identity::joining(vec![other], clock()).unwrap();
     let refused = ask_from_outside(
         &node.address,
         Outsider::Holder(&other),
@@ -191,6 +196,57 @@ async fn strangers_and_nodes_of_other_clusters_are_not_heard() {
     }
     assert_eq!(node.node.status().members.len(), 1);
     node.stop().await;
+}
+
+/// Says who asks.
+struct Says;
+
+impl Answers for Says {
+    fn answer(&self, from: Asker, _: Bytes) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
+        async move { Ok(Bytes::from(format!("{from:?}"))) }.boxed()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_two_secrets_gets_on_with_who_holds_either() {
+    let (old, new): (&[u8], &[u8]) = (&[7], &[8]);
+    let both: &[u8] = &[7, 8];
+    let authority = |seed: &u8| Authority::from_seed(&[*seed; 32]).unwrap();
+    let holder = |seeds: &[u8]| {
+        let authorities = seeds.iter().map(authority).collect();
+        Identity::joining(authorities, clock()).unwrap()
+    };
+    for server in [old, both, new] {
+        let listener = Listener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.address().to_string();
+        let identity = Arc::new(holder(server));
+        let serving = tokio::spawn(async move {
+            let never = std::future::pending::<()>();
+            listener.run_alone(identity, Arc::new(Says), never).await;
+        });
+        for client in [old, both, new] {
+            let client_holder = holder(client);
+            let asked = Outsider::Holder(&client_holder);
+            let answer = ask_from_outside(&address, asked, Bytes::new(), TTL).await;
+            let shared = client.iter().any(|seed| server.contains(seed));
+            let said = answer.as_ref().map(|said| said.as_ref() == b"Holder");
+            assert_eq!(
+                said.ok(),
+                shared.then_some(true),
+                "{client:?} asks {server:?}"
+            );
+        }
+        for seed in both {
+            let asked = Outsider::Fingerprint(authority(seed).fingerprint());
+            let answer = ask_from_outside(&address, asked, Bytes::new(), TTL).await;
+            assert_eq!(
+                answer.is_ok(),
+                server.contains(seed),
+                "{seed} asks {server:?}"
+            );
+        }
+        serving.abort();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

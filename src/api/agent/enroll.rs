@@ -72,6 +72,7 @@ struct Enrolled {
         Code::InvalidToken,
         Code::KeyRevoked,
         Code::LimitReached,
+        Code::SecretChanged,
     ]))),
 )]
 async fn enroll(

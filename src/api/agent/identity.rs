@@ -140,6 +140,7 @@ struct Rotated {
     operation_id = "rotate_credentials",
     request_body = Rotation,
     responses((status = 200, body = Rotated)),
+    extensions(("x-codes" = json!([Code::SecretChanged]))),
 )]
 async fn rotate(State(app): State<App>, signed: Signed) -> Result<Json<Rotated>, ApiError> {
     let mut fields = Fields::parse(&signed.body)?;

@@ -152,7 +152,7 @@ fn read_remote(app: &App, fields: &mut Fields<'_>, name: String) -> NewRemote {
     operation_id = "create_a2a_remote",
     request_body = NewA2aRemoteShape,
     responses((status = 201, body = A2aRemoteMade)),
-    extensions(("x-codes" = json!([Code::LimitReached, Code::Conflict]))),
+    extensions(("x-codes" = json!([Code::LimitReached, Code::Conflict, Code::SecretChanged]))),
 )]
 async fn create(
     State(app): State<App>,
@@ -189,6 +189,7 @@ struct A2aRemoteChange {
     operation_id = "change_a2a_remote",
     request_body = A2aRemoteChange,
     responses((status = 200, body = Done)),
+    extensions(("x-codes" = json!([Code::SecretChanged]))),
 )]
 async fn change(
     State(app): State<App>,

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::SignedIn;
+use crate::api::code::Code;
 use crate::api::openapi::Routes;
 use crate::api::path::PathId;
 use crate::api::{ApiError, App};
@@ -31,6 +32,7 @@ struct IssuedSecret {
     path = "/v1/operator/agents/{id}/secret",
     operation_id = "issue_agent_secret",
     responses((status = 200, body = IssuedSecret)),
+    extensions(("x-codes" = json!([Code::SecretChanged]))),
 )]
 async fn issue(
     State(app): State<App>,

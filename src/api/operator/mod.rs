@@ -26,6 +26,7 @@ mod import;
 mod inbox;
 mod keys;
 mod license;
+mod master_secret;
 mod messages;
 mod methods;
 mod oidc;
@@ -80,6 +81,7 @@ pub fn router() -> Routes {
         .merge(license::router())
         .merge(fleets::router())
         .merge(cluster::router())
+        .merge(master_secret::router())
         .merge(debug::router())
         .merge(stream::router())
 }

@@ -92,7 +92,8 @@ struct PasswordAgain {
     request_body = PasswordAgain,
     responses((status = 201, body = TotpBegun)),
     extensions(("x-codes" = json!([
-        Code::InvalidCredentials, Code::LockedOut, Code::LoginOnly, Code::Conflict
+        Code::InvalidCredentials, Code::LockedOut, Code::LoginOnly, Code::Conflict,
+        Code::SecretChanged
     ]))),
 )]
 async fn begin(

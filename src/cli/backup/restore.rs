@@ -90,19 +90,21 @@ pub(super) async fn run(args: RestoreArgs) -> Result<(), CliError> {
 
 /// Refuses a master secret that the backup's secrets do not open with; whether there is one.
 fn check_secrets(config: &Config, manifest: &Manifest) -> Result<bool, CliError> {
-    let master = match (secrets::resolve(config), &config.master_secret) {
+    let held = match (secrets::resolve(config), &config.master_secret) {
         (Ok(resolved), _) => {
             warn_all(&resolved.warnings);
-            resolved.secrets.master.clone()
+            let sealer = Sealer::new(&resolved.secrets);
+            sealer.map(|sealer| sealer.key_ids())
         }
-        (Err(SecretsError::Missing { .. }), Some(master)) => master.clone(),
+        (Err(SecretsError::Missing { .. }), Some(master)) => {
+            Sealer::key_id_of(master).map(|key_id| vec![key_id])
+        }
         (Err(SecretsError::Missing { .. }), None) => return Ok(false),
         (Err(error), _) => return Err(error.into()),
     };
-    let sealer = Sealer::new(master.as_bytes());
-    let sealer = sealer.map_err(crate::relay::OpenError::Seal)?;
+    let held = held.map_err(crate::relay::OpenError::Seal)?;
     let sealed_with = &manifest.sealing_key_id;
-    if !sealed_with.is_empty() && sealed_with != sealer.key_id() {
+    if !sealed_with.is_empty() && !held.contains(sealed_with) {
         let dir = config.data_dir.clone();
         return Err(RebuildError::WrongMasterSecret { dir }.into());
     }

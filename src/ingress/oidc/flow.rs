@@ -64,10 +64,10 @@ impl Flow {
     }
 
     /// The value of the cookie.
-    pub fn seal(&self, sealer: &Sealer) -> Result<String, SealError> {
+    pub fn seal(&self, sealer: &Sealer, key_id: &str) -> Result<String, SealError> {
         // Plain texts and a number always become JSON.
         let json = serde_json::to_vec(self).map_err(|_| SealError::Key)?;
-        Ok(URL_SAFE_NO_PAD.encode(sealer.seal(OWNER, &json)?))
+        Ok(URL_SAFE_NO_PAD.encode(sealer.seal_unnamed(key_id, OWNER, &json)?))
     }
 
     /// The sign-in that a cookie is about, provided `state` is its.
@@ -127,11 +127,12 @@ mod tests {
 
     #[test]
     fn a_flow_opens_in_its_time_with_its_state_and_key() -> Result<(), SealError> {
-        let sealer = Sealer::new(b"master")?;
+        let sealer = Sealer::of("master", None)?;
+        let key_id = Sealer::key_id_of("master")?;
         let Some(flow) = Flow::new("/ui/", 1000) else {
             panic!("a good path")
         };
-        let cookie = flow.seal(&sealer)?;
+        let cookie = flow.seal(&sealer, &key_id)?;
         assert!(cookie.len() < COOKIE_BYTES_MAX);
         let open = |cookie: Option<&str>, state: &str, sealer: &Sealer, at_ms| {
             Flow::open(cookie, state, sealer, at_ms).map(|flow| flow.verifier.clone())
@@ -139,7 +140,7 @@ mod tests {
         let last_ms = 1000 + LIFETIME_MS - 1;
         let opened = open(Some(&cookie), &flow.state, &sealer, last_ms);
         assert_eq!(opened.ok().as_ref(), Some(&flow.verifier));
-        let other = Sealer::new(b"other")?;
+        let other = Sealer::of("other", None)?;
         for refused in [
             open(Some(&cookie), &flow.state, &sealer, last_ms + 1),
             open(Some(&cookie), &flow.nonce, &sealer, 1000),

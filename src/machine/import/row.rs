@@ -56,6 +56,18 @@ impl ImportRow {
             ImportRow::Task(_) => "tasks",
         }
     }
+
+    /// What in it is sealed.
+    pub fn sealed(&self) -> Vec<&[u8]> {
+        let hashes = match self {
+            ImportRow::Agent(agent) => agent.hashes.as_slice(),
+            _ => &[],
+        };
+        hashes
+            .iter()
+            .map(|hash| hash.sealed_hash.as_slice())
+            .collect()
+    }
 }
 
 /// An agent that keeps its id.

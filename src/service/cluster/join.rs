@@ -144,6 +144,9 @@ pub struct Joined {
     pub node_id: u64,
     /// What sealed secrets open with.
     pub master_secret: String,
+    /// What takes its place, while that is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_master_secret: Option<String>,
     /// What keys operators' sessions.
     pub session_secret: String,
 }
@@ -219,6 +222,7 @@ impl Service {
                     cluster_id: self.cluster_id.clone(),
                     node_id,
                     master_secret: self.secrets.master.to_string(),
+                    next_master_secret: self.secrets.next_master.as_deref().cloned(),
                     session_secret: self.secrets.session.to_string(),
                 })))
             }

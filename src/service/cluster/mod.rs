@@ -96,6 +96,8 @@ pub struct NodeStatus {
     pub files: Option<FileGap>,
     /// The feature level that it understands.
     pub feature_level: u32,
+    /// Ids of the keys that it holds: of its master secret, and of the next one.
+    pub keys: Vec<String>,
 }
 
 /// A join token as it is shown once.
@@ -155,7 +157,7 @@ impl Service {
     }
 
     /// How the cluster is at this moment, for who is about to change it.
-    async fn cluster_now(&self) -> Result<ClusterStatus, ServiceError> {
+    pub(super) async fn cluster_now(&self) -> Result<ClusterStatus, ServiceError> {
         self.node.read_point().await?;
         self.node.greet().await;
         self.cluster()
@@ -417,5 +419,6 @@ fn node_status(row: &Cluster, member: &Member, peer: PeerStatus) -> NodeStatus {
         backlog: report.backlog,
         files: report.files,
         feature_level: report.feature_level,
+        keys: report.keys,
     }
 }

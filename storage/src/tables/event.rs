@@ -185,6 +185,8 @@ kinds! {
     AgentSecretProven = "agent.secret_proven",
     AgentSecretIssued = "agent.secret_issued",
     RowsImported = "import.rows",
+    SecretRotationBegan = "master_secret.rotation_began",
+    SecretRotated = "master_secret.rotated",
 }
 
 impl EventKind {

@@ -39,6 +39,8 @@ pub mod policy;
 pub mod rate;
 pub mod rollup;
 pub mod room;
+pub mod rotation;
+pub mod sealed;
 pub mod sequence;
 pub mod session;
 pub mod settings;
@@ -114,6 +116,7 @@ pub(crate) mod meta {
     pub const HOOKS: u8 = 25;
     pub const HOOK_POSITION: u8 = 26;
     pub const ATTACHMENTS: u8 = 32;
+    pub const ROTATION: u8 = 33;
 }
 
 /// Implements [`Record`](crate::Record) in its first version.

@@ -82,6 +82,30 @@ pub fn list(
         .collect()
 }
 
+/// Configurations of a fleet, in the order of their keys, behind one of them; at most `limit`.
+pub fn list_all(
+    read: &impl Read,
+    fleet: FleetNo,
+    after: Option<&PushId>,
+    limit: usize,
+) -> Result<Vec<(PushId, Push)>, StorageError> {
+    let prefix = Key::table(PUSH).u32(fleet);
+    let lower = match after {
+        Some((task, id)) => key(fleet, (*task, id)).u8(0),
+        None => prefix.clone(),
+    };
+    let upper = prefix_end(prefix.bytes());
+    read.scan(Cf::Index, lower.bytes(), &upper, limit)?
+        .iter()
+        .map(|(key, value)| {
+            let mut reader = KeyReader::new("task_push", key);
+            let (_, _) = (reader.u8()?, reader.u32()?);
+            let task = reader.u128()?;
+            Ok(((task, text(reader)), decode(value)?))
+        })
+        .collect()
+}
+
 /// Writes a configuration with the rows that it is found by.
 pub fn put(
     txn: &mut Txn,

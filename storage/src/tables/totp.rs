@@ -4,7 +4,7 @@
 use bincode::{Decode, Encode};
 
 use super::{FleetNo, TimeMs, record, registry};
-use crate::{Cf, Key, Read, StorageError, Txn};
+use crate::{Cf, Key, KeyReader, Read, StorageError, Txn, decode, prefix_end};
 
 /// An operator's second factor.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -36,6 +36,30 @@ pub fn get(
         return Ok(None);
     }
     read.record(Cf::Registry, key(fleet, operator_id).bytes())
+}
+
+/// Second factors of a fleet with whose they are, in the order of their keys, behind an operator's;
+/// at most `limit`.
+pub fn list(
+    read: &impl Read,
+    fleet: FleetNo,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, Totp)>, StorageError> {
+    let prefix = Key::table(registry::TOTP).u32(fleet);
+    let lower = match after {
+        Some(operator_id) => key(fleet, operator_id).u8(0),
+        None => prefix.clone(),
+    };
+    let upper = prefix_end(prefix.bytes());
+    read.scan(Cf::Registry, lower.bytes(), &upper, limit)?
+        .iter()
+        .map(|(key, value)| {
+            let mut reader = KeyReader::new("totp", key);
+            let (_, _) = (reader.u8()?, reader.u32()?);
+            Ok((reader.text()?.to_string(), decode(value)?))
+        })
+        .collect()
 }
 
 /// Writes the second factor of an operator.

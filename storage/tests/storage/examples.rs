@@ -38,6 +38,7 @@ use ekho_storage::tables::policy::{
 use ekho_storage::tables::rate::RateWindow;
 use ekho_storage::tables::rollup::{AgentTotals, Pair, Totals};
 use ekho_storage::tables::room::Room;
+use ekho_storage::tables::rotation::Rotation;
 use ekho_storage::tables::session::{Method, Origin, Session};
 use ekho_storage::tables::settings::Settings;
 use ekho_storage::tables::signing_key::{AgentKey, Endorsement, KeyOwner, OperatorKey, RevokedKey};
@@ -55,6 +56,7 @@ const UUID: u128 = 0x0192_f0aa_bbcc_7ddd_8eee_0011_2233_4455;
 /// Every version of every record. A type that is missing here fails the golden test.
 pub fn all() -> Vec<Entry> {
     vec![
+        entry(1, rotations()),
         entry(1, agents()),
         entry(1, agents_live()),
         entry(1, approvals()),
@@ -1114,4 +1116,20 @@ fn systems() -> Vec<System> {
         sealing_key_id: "k1".into(),
     };
     vec![System::default(), used]
+}
+
+fn rotations() -> Vec<Rotation> {
+    let under_way = Rotation {
+        from_key_id: "0011223344556677".into(),
+        to_key_id: "8899aabbccddeeff".into(),
+        began_by: "opr_1".into(),
+        began_ms: NOW_MS,
+        resealed: 300,
+        done_ms: None,
+    };
+    let done = Rotation {
+        done_ms: Some(NOW_MS + 1),
+        ..under_way.clone()
+    };
+    vec![under_way, done]
 }

@@ -93,6 +93,7 @@ async fn open(
     let config = Config::load(&flags).expect("a configuration");
     let secrets = Secrets {
         master: Zeroizing::new("a master secret of a test".into()),
+        next_master: None,
         session: Zeroizing::new("a session secret of a test".into()),
     };
     let metrics = Arc::new(Metrics::new().expect("metrics"));

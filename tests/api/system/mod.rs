@@ -7,6 +7,7 @@ mod limits;
 mod logs;
 mod pages;
 mod raw;
+mod rotation;
 mod routes;
 mod shutdown;
 mod startup;

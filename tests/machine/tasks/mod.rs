@@ -34,7 +34,7 @@ const TOKEN: [u8; 32] = [0xcc; 32];
 impl Relay {
     /// Makes an A2A client with a bearer token, which may reach these agents; all where none are
     /// named.
-    fn client(&mut self, agents: &[&Peer]) -> Peer {
+    pub(crate) fn client(&mut self, agents: &[&Peer]) -> Peer {
         let made = self.operator(OperatorRequest::CreateA2aClient(Box::new(NewA2aClient {
             client_id: agent_id("client"),
             name: "client".into(),
@@ -53,7 +53,7 @@ impl Relay {
     }
 
     /// What the client with the token asks for.
-    fn by_token(&mut self, request: TaskRequest) -> Outcome {
+    pub(crate) fn by_token(&mut self, request: TaskRequest) -> Outcome {
         let token_hash = TOKEN;
         self.apply(Command::A2aClient {
             token_hash,
@@ -100,7 +100,7 @@ impl Relay {
     }
 
     /// The same; the agent takes the message and acks it.
-    fn working(&mut self, agent: &Peer) -> u128 {
+    pub(crate) fn working(&mut self, agent: &Peer) -> u128 {
         let (task, message) = self.asked(agent);
         assert_eq!(self.take(agent), [message]);
         assert_eq!(self.ack(agent, message), 1);

@@ -90,7 +90,7 @@ async fn detail(
     operation_id = "create_hook",
     request_body = NewHook,
     responses((status = 201, body = HookCreated)),
-    extensions(("x-codes" = json!([Code::Conflict, Code::LimitReached]))),
+    extensions(("x-codes" = json!([Code::Conflict, Code::LimitReached, Code::SecretChanged]))),
 )]
 async fn create(
     State(app): State<App>,
@@ -156,6 +156,7 @@ async fn delete(
     operation_id = "rotate_hook_secret",
     request_body = Rotation,
     responses((status = 200, body = SecretRotated)),
+    extensions(("x-codes" = json!([Code::SecretChanged]))),
 )]
 async fn rotate(
     State(app): State<App>,

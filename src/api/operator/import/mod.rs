@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use self::shapes::Rows;
 use super::{Given, SignedIn};
+use crate::api::code::Code;
 use crate::api::openapi::Routes;
 use crate::api::{ApiError, App, words};
 use crate::machine::outcome::RowOutcome;
@@ -67,6 +68,7 @@ impl From<RowOutcome> for RowResult {
     operation_id = "import_rows",
     request_body = Rows,
     responses((status = 200, body = ImportedRows)),
+    extensions(("x-codes" = json!([Code::SecretChanged]))),
 )]
 async fn import(
     State(app): State<App>,
