@@ -176,6 +176,7 @@ impl<M: Machine> Node<M> {
             membership.get_joint_config().len() > 1 || *membership.log_id() != decided;
         NodeStatus {
             is_changing,
+            members_since: index(membership.log_id()),
             node_id: metrics.id,
             role: role(server.state),
             term: server.vote.leader_id.term,

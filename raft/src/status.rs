@@ -115,4 +115,6 @@ pub struct NodeStatus {
     /// Whether the membership is about to change: until that is decided, majorities of the voters
     /// before and after are needed.
     pub is_changing: bool,
+    /// The log entry that made the members what they are.
+    pub members_since: Option<u64>,
 }

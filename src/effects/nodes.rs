@@ -111,7 +111,7 @@ fn step(wanted: &Cluster, status: &ClusterStatus) -> Option<Step> {
                 if node.is_reachable
                     && node.last_log_index > 0
                     && node.lag_entries <= CAUGHT_UP_ENTRIES
-                    && has_files(node) =>
+                    && has_files(node, status.members_since) =>
             {
                 let mut voters = voters.clone();
                 voters.insert(node_id);
@@ -132,14 +132,17 @@ fn step(wanted: &Cluster, status: &ClusterStatus) -> Option<Step> {
     None
 }
 
-/// Whether a node has the files of attachments, which a voter counts for. One that is of an older
-/// release knows of none.
-fn has_files(node: &NodeStatus) -> bool {
+/// Whether a node has the files of attachments, which a voter counts for: all that are older than
+/// the latest change of the members, so than itself; of newer ones it may be a little behind. One
+/// that is of an older release knows of none.
+fn has_files(node: &NodeStatus, members_since: u64) -> bool {
     const FILES_LEVEL: u32 = 4;
     match node.files {
         Some(files) => {
             let unseen_entries = node.applied_index.saturating_sub(files.index);
-            files.awaited == 0 && unseen_entries <= CAUGHT_UP_ENTRIES
+            files.awaited == 0
+                && files.index >= members_since
+                && unseen_entries <= CAUGHT_UP_ENTRIES
         }
         None => node.feature_level < FILES_LEVEL,
     }
@@ -224,6 +227,7 @@ mod tests {
             term: 1,
             feature_level: 1,
             is_changing: false,
+            members_since: 990,
             reachable_voters: 0,
             needed_voters: 0,
             nodes,
@@ -284,7 +288,12 @@ mod tests {
         assert_eq!(with(gap(5, 3), 4), None);
         // What nobody has keeps nobody from voting.
         assert_eq!(with(gap(5, 0), 4), votes);
-        // It has not looked at what it just got.
+        // It has not looked at what it just got, be it a little only.
+        let early = FileGap {
+            index: 989,
+            ..FileGap::default()
+        };
+        assert_eq!(with(Some(early), 4), None);
         assert_eq!(with(Some(FileGap::default()), 4), None);
         assert_eq!(with(None, 4), None);
         assert_eq!(with(None, 3), votes);

@@ -41,6 +41,8 @@ pub struct ClusterStatus {
     pub feature_level: u32,
     /// Whether who votes is changing at this moment.
     pub is_changing: bool,
+    /// The log entry that made the members what they are.
+    pub members_since: u64,
     /// Voters that can be reached, and how many of them are needed.
     pub reachable_voters: usize,
     /// See [`ClusterStatus::reachable_voters`].
@@ -150,6 +152,7 @@ impl Service {
             term: own.term,
             feature_level: row.feature_level,
             is_changing: own.is_changing,
+            members_since: own.members_since.unwrap_or(0),
             reachable_voters,
             needed_voters: voters.count() / 2 + 1,
             nodes,
