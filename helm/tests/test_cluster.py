@@ -44,7 +44,10 @@ class Agents:
             "EKHO_RELAY_URL": ",".join(f"http://{each}:{HTTP_PORT}" for each in addresses),
         }
         command = [self.cluster.image / "ekho", "agent", *arguments]
-        return subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=120).stdout
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+        if done.returncode != 0:
+            raise AssertionError(f"{command} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
 
     def talk(self):
         """Sends some messages and sees all of them arrive, in order."""
@@ -136,6 +139,8 @@ class Release(unittest.TestCase):
             # Kubernetes fills the volume of an optional Secret once there is one.
             secret = next(each for each in pod.spec["volumes"] if each["name"] == "token")["secret"]
             pod.fill(self.folder / "volumes" / f"token-{pod.name}", secret)
+        # A pod is ready once it serves, and its node votes once it has caught up.
+        pods.poll("all nodes vote", lambda: len(self.voters()) == replicas)
         return Agents(self.cluster, first)
 
     def ready_but(self, failed):
