@@ -478,7 +478,7 @@ impl Relay {
 }
 
 /// The authorities of the cluster's nodes, by the secrets that this one holds.
-pub fn authorities(sealer: &Sealer) -> Result<Vec<Authority>, OpenError> {
+fn authorities(sealer: &Sealer) -> Result<Vec<Authority>, OpenError> {
     let seeds = sealer.node_seeds()?;
     let made = seeds.iter().map(|seed| Authority::from_seed(seed));
     Ok(made.collect::<Result<_, _>>()?)
