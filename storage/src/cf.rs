@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rocksdb::compaction_filter::Decision;
-use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, Options};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, Error, Options};
 
 use crate::tables::derived::{self, Floors};
 
@@ -75,12 +75,29 @@ impl Cf {
         }
     }
 
+    /// How many of a key's first bytes tell rows apart of which each new one sorts close behind the
+    /// one before: those of one inbox, of one fleet's messages.
+    fn run_bytes(self) -> usize {
+        match self {
+            // Table, fleet, agent.
+            Cf::Registry | Cf::Delivery | Cf::Queue => 9,
+            // Bucket, fleet, agent.
+            Cf::Nonce => 12,
+            // Table, fleet.
+            Cf::Meta | Cf::Index | Cf::Derived => 5,
+            // Fleet.
+            Cf::Message | Cf::Body | Cf::Event => 4,
+            // What is due within the same four and a half hours.
+            Cf::Due => 5,
+        }
+    }
+
     pub(crate) fn options(
         self,
         cache: &Cache,
         write_buffer_bytes: usize,
         floors: &Arc<Floors>,
-    ) -> Options {
+    ) -> Result<Options, Error> {
         let mut table = BlockBasedOptions::default();
         table.set_block_cache(cache);
         // In parts: the filter of a large file is megabytes, more than a shard of the cache holds,
@@ -93,7 +110,12 @@ impl Cf {
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         table.set_block_size(16 * 1024);
         table.set_format_version(6);
-        let mut options = Options::default();
+        // Where the last row of a run went into the write buffer is where the next one is looked for
+        // first. Finding that place from the top was a third of what applying a message cost.
+        let mut options = Options::default().get_options_from_string(format!(
+            "memtable_insert_with_hint_prefix_extractor=rocksdb.CappedPrefix.{}",
+            self.run_bytes()
+        ))?;
         options.set_write_buffer_size(write_buffer_bytes);
         // What a family takes with its first row counts whole against the budget of all. Were it
         // much, a few rows in each while a flush goes on would be reason enough for the next one:
@@ -145,6 +167,6 @@ impl Cf {
             options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
         }
         options.set_block_based_table_factory(&table);
-        options
+        Ok(options)
     }
 }

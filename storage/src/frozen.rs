@@ -22,10 +22,13 @@ impl View {
         let floors = Arc::new(Floors::default());
         let mut database = Options::default();
         database.set_max_open_files(OPEN_FILES);
-        let families = Cf::ALL.iter().map(|cf| {
-            let options = cf.options(&cache, WRITE_BUFFER_BYTES, &floors);
-            ColumnFamilyDescriptor::new(cf.name(), options)
-        });
+        let families = Cf::ALL
+            .iter()
+            .map(|cf| {
+                let options = cf.options(&cache, WRITE_BUFFER_BYTES, &floors)?;
+                Ok(ColumnFamilyDescriptor::new(cf.name(), options))
+            })
+            .collect::<Result<Vec<_>, StorageError>>()?;
         let db = DB::open_cf_descriptors_read_only(&database, path, families, false)?;
         Ok(View(Arc::new(Db {
             db,

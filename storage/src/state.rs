@@ -269,7 +269,13 @@ impl Db {
         let family = (options.write_buffer_bytes / 2).max(1 << 20);
         let descriptors = Cf::ALL
             .iter()
-            .map(|cf| ColumnFamilyDescriptor::new(cf.name(), cf.options(&cache, family, floors)));
+            .map(|cf| {
+                Ok(ColumnFamilyDescriptor::new(
+                    cf.name(),
+                    cf.options(&cache, family, floors)?,
+                ))
+            })
+            .collect::<Result<Vec<_>, StorageError>>()?;
         let db = DB::open_cf_descriptors(&database, path, descriptors)?;
         Ok(Db {
             db,
