@@ -113,7 +113,7 @@ impl Inner {
             role: role(metrics.state),
             term: metrics.current_term,
             last_log_index: metrics.last_log_index.unwrap_or_default(),
-            applied_index: self.applied.index.borrow().unwrap_or_default(),
+            applied_index: self.applied.index().unwrap_or_default(),
             disk_free_bytes: self.disk.free_bytes(),
             disk_full: self.disk.is_full(),
             is_draining: self.is_draining.load(Ordering::Relaxed),

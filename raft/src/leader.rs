@@ -123,7 +123,7 @@ impl<M: Machine> Node<M> {
 
     /// Up to where this node has applied.
     pub fn applied_index(&self) -> u64 {
-        self.inner.applied.index.borrow().unwrap_or_default()
+        self.inner.applied.index().unwrap_or_default()
     }
 
     /// The latest time that any other node's clock can show now, by what they last said.

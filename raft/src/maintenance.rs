@@ -158,7 +158,7 @@ impl Inner {
         let Ok(mut incoming) = self.incoming.try_lock() else {
             return;
         };
-        let applied = *self.applied.index.borrow();
+        let applied = self.applied.index();
         if incoming
             .as_ref()
             .is_some_and(|one| one.last_index() <= applied)

@@ -183,7 +183,7 @@ impl<M: Machine> Node<M> {
             leader: server.current_leader,
             last_log_index: metrics.last_log_index,
             committed_index: index(&metrics.local_committed),
-            applied_index: *inner.applied.index.borrow(),
+            applied_index: inner.applied.index(),
             snapshot_index: index(&metrics.snapshot),
             purged_index: index(&metrics.purged),
             log_size_bytes: inner.log.size_bytes(),
@@ -198,7 +198,7 @@ impl<M: Machine> Node<M> {
     /// Builds a snapshot of everything applied now and purges the log below it, apart from what
     /// is to be retained. Returns the index the snapshot reaches to.
     pub async fn snapshot(&self) -> Result<Option<u64>, SnapshotError> {
-        let Some(target) = *self.inner.applied.index.borrow() else {
+        let Some(target) = self.inner.applied.index() else {
             return Ok(None);
         };
         loop {
@@ -338,8 +338,7 @@ impl Inner {
     async fn applied_all(&self, grace: Duration) {
         let committed = self.raft.metrics().borrow_watched().local_committed;
         let Some(committed) = committed else { return };
-        let mut applied = self.applied.index.subscribe();
-        let reached = applied.wait_for(|index| index.is_some_and(|index| index >= committed.index));
+        let reached = self.applied.reach(committed.index);
         // Only a full disk keeps apply from getting there.
         let _ = tokio::time::timeout(grace, reached).await;
     }

@@ -113,12 +113,8 @@ impl ReadPoints {
         if is_broken(Break::StaleRead) {
             return Ok(());
         }
-        let mut applied = self.applied.index.subscribe();
-        applied
-            .wait_for(|applied| applied.is_some_and(|applied| applied >= index))
-            .await
-            .map(|_| ())
-            .map_err(|_| ReadError::Stopped)
+        self.applied.reach(index).await;
+        Ok(())
     }
 }
 

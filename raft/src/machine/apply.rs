@@ -15,26 +15,19 @@ use ekho_storage::breakage::{Break, is_broken};
 use ekho_storage::{Cf, Read, State, StorageError, Txn};
 use openraft::EntryPayload;
 use openraft::storage::ApplyResponder;
-use parking_lot::Mutex;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
+use super::applied::{Applied, Position};
 use super::{ApplyError, Machine, Stamp};
 use crate::codec::{self, CodecError};
 use crate::disk::{Disk, Short};
 use crate::error::{SnapshotError, StartError};
 use crate::fatal::Fatal;
-use crate::types::{CommandBatch, Entry, LogId, Outcomes, StoredMembership, TypeConfig};
+use crate::types::{CommandBatch, Entry, Outcomes, StoredMembership, TypeConfig};
 
 const APPLIED: &[u8] = b"raft/applied";
 const CLUSTER: &[u8] = b"raft/cluster";
 const MEMBERSHIP: &[u8] = b"raft/membership";
-
-/// How far the state has come, and the membership in force there.
-#[derive(Clone, Default)]
-pub(crate) struct Position {
-    pub(crate) applied: Option<LogId>,
-    pub(crate) membership: StoredMembership,
-}
 
 /// An entry with whoever waits for its outcome on this node.
 pub(super) type Item = (Entry, Option<ApplyResponder<TypeConfig>>);
@@ -57,35 +50,12 @@ pub(crate) enum Job {
     },
 }
 
-/// What the thread shares with the rest of the node.
-pub(crate) struct Applied {
-    pub(crate) position: Mutex<Position>,
-    /// The applied index, for read points.
-    pub(crate) index: watch::Sender<Option<u64>>,
-}
-
 pub(super) struct Applier<M> {
     pub(super) state: State,
     pub(super) machine: Arc<M>,
     pub(super) shared: Arc<Applied>,
     pub(super) disk: Disk,
     pub(super) fatal: Fatal,
-}
-
-impl Applied {
-    pub(super) fn new(position: Position) -> Self {
-        let index = position.applied.map(|applied| applied.index);
-        Applied {
-            position: Mutex::new(position),
-            index: watch::Sender::new(index),
-        }
-    }
-
-    fn set(&self, position: Position) {
-        let index = position.applied.map(|applied| applied.index);
-        *self.position.lock() = position;
-        self.index.send_replace(index);
-    }
 }
 
 impl<M: Machine> Applier<M> {

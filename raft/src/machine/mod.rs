@@ -4,6 +4,7 @@
 //! happens on one thread of its own (`apply.rs`), so that a long batch never occupies a thread the
 //! server needs.
 
+mod applied;
 mod apply;
 mod store;
 
@@ -11,7 +12,8 @@ use bytes::Bytes;
 use ekho_storage::{StorageError, Txn};
 use thiserror::Error;
 
-pub(crate) use self::apply::{Applied, Job, Position, give_to, read_position};
+pub(crate) use self::applied::{Applied, Position};
+pub(crate) use self::apply::{Job, give_to, read_position};
 pub use self::store::{ApplyThread, StateMachine};
 
 /// What commands mean.

@@ -12,7 +12,8 @@ use openraft::{EntryPayload, OptionalSend};
 use tokio::sync::oneshot;
 
 use super::Machine;
-use super::apply::{Applied, Applier, Item, Job, Position, claim, read_position};
+use super::applied::{Applied, Position};
+use super::apply::{Applier, Item, Job, claim, read_position};
 use crate::config::NodeConfig;
 use crate::disk::Disk;
 use crate::error::{SnapshotError, StartError};
