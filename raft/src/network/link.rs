@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
@@ -94,31 +95,12 @@ impl Link {
         ttl: Duration,
     ) -> Result<(StatusCode, Bytes), CallError> {
         let deadline = Instant::now() + ttl;
-        let mut sender = match timeout(ttl, self.sender(address)).await {
+        let sender = match timeout(ttl, self.sender(address)).await {
             Ok(sender) => sender?,
             Err(_) => return Err(CallError::NotSent(format!("{address} does not answer"))),
         };
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Uri::from_static(path);
-        if let Some(from) = self.target.from {
-            request.headers_mut().insert(NODE_HEADER, from.into());
-        }
-        if let Some(context) = carried() {
-            request.headers_mut().insert(carried::HEADER, context);
-        }
         let answered = async {
-            let response = match sender.try_send_request(request).await {
-                Ok(response) => response,
-                Err(mut error) => {
-                    let unsent = error.take_message().is_some();
-                    let why = describe(&error.into_error());
-                    return Err(match unsent {
-                        true => CallError::NotSent(why),
-                        false => CallError::Lost(why),
-                    });
-                }
-            };
+            let response = self.request(sender, path, body).await?;
             let status = response.status();
             let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES);
             match body.collect().await {
@@ -131,6 +113,42 @@ impl Link {
             Ok(result) => result,
             Err(_) => Err(CallError::Lost(format!("{address} did not answer in time"))),
         }
+    }
+
+    /// Sends a request whose body and answer go on; returns when the answer begins.
+    pub(super) async fn begin(
+        &self,
+        address: &str,
+        path: &'static str,
+        body: Body,
+    ) -> Result<Response<Incoming>, CallError> {
+        let sender = self.sender(address).await?;
+        self.request(sender, path, body).await
+    }
+
+    async fn request(
+        &self,
+        mut sender: SendRequest<Body>,
+        path: &'static str,
+        body: Body,
+    ) -> Result<Response<Incoming>, CallError> {
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_static(path);
+        if let Some(from) = self.target.from {
+            request.headers_mut().insert(NODE_HEADER, from.into());
+        }
+        if let Some(context) = carried() {
+            request.headers_mut().insert(carried::HEADER, context);
+        }
+        sender.try_send_request(request).await.map_err(|mut error| {
+            let unsent = error.take_message().is_some();
+            let why = describe(&error.into_error());
+            match unsent {
+                true => CallError::NotSent(why),
+                false => CallError::Lost(why),
+            }
+        })
     }
 
     /// The connection that stands, or a new one. While one is made, others wait for it.

@@ -4,6 +4,7 @@
 //! Between processes that is [`Peers`] on one side and [`Listener`] on the other: HTTP/2 over
 //! mutually authenticated TLS. A node without peers uses [`NoPeers`].
 
+mod asks;
 mod book;
 mod link;
 mod peers;
@@ -50,6 +51,7 @@ pub(crate) mod path {
     pub(crate) const READ_INDEX: &str = "/raft/1/read-index";
     pub(crate) const HELLO: &str = "/raft/1/hello";
     pub(crate) const ASK: &str = "/raft/1/ask";
+    pub(crate) const ASKS: &str = "/raft/1/asks";
     pub(crate) const HOLD_BLOB: &str = "/raft/1/hold-blob";
     pub(crate) const STORE_BLOB: &str = "/raft/1/store-blob";
     pub(crate) const READ_BLOB: &str = "/raft/1/read-blob";

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use parking_lot::Mutex;
 
+use super::asks::{Answered, Asks, QUESTION_MAX_BYTES};
 use super::book::{Book, Report};
 use super::link::{BULK_PING_TIMEOUT, Body, CallError, Link, PING_TIMEOUT, Target, whole};
 use super::tls::{Identity, any_node, pinned_client};
@@ -58,6 +59,7 @@ struct Links {
     snapshot: Link,
     blobs: Link,
     other: Link,
+    asks: Asks,
 }
 
 impl Peers {
@@ -92,6 +94,7 @@ impl Peers {
             snapshot: link(BULK_PING_TIMEOUT),
             blobs: link(BULK_PING_TIMEOUT),
             other: link(PING_TIMEOUT),
+            asks: Asks::default(),
         });
         links.insert(node_id, made.clone());
         Ok(made)
@@ -105,9 +108,7 @@ impl Peers {
         ttl: Duration,
     ) -> Result<(StatusCode, Bytes), CallError> {
         let links = self.links(node_id)?;
-        let address = self.0.book.address(node_id).ok_or_else(|| {
-            CallError::NotSent(format!("the address of node {node_id} is not known"))
-        })?;
+        let address = self.address(node_id)?;
         let link = match path {
             path::APPEND | path::VOTE | path::PRE_VOTE | path::HAND_OVER => &links.consensus,
             path::SNAPSHOT_OFFER | path::SNAPSHOT => &links.snapshot,
@@ -115,6 +116,38 @@ impl Peers {
             _ => &links.other,
         };
         link.call(&address, path, body, ttl).await
+    }
+
+    fn address(&self, node_id: NodeId) -> Result<String, CallError> {
+        self.0.book.address(node_id).ok_or_else(|| {
+            CallError::NotSent(format!("the address of node {node_id} is not known"))
+        })
+    }
+
+    /// Asks a node over the stream that it answers questions on, or in a request of its own where
+    /// the question is long or the node's release does not know the stream.
+    async fn question(
+        &self,
+        node_id: NodeId,
+        question: Bytes,
+        ttl: Duration,
+    ) -> Result<Answered, CallError> {
+        if question.len() <= QUESTION_MAX_BYTES {
+            let links = self.links(node_id)?;
+            let address = self.address(node_id)?;
+            let asked = links
+                .asks
+                .ask(&links.other, &address, question.clone(), ttl);
+            if let Some(answered) = asked.await? {
+                return Ok(answered);
+            }
+        }
+        Ok(
+            match self.call(node_id, path::ASK, whole(question), ttl).await? {
+                (StatusCode::OK, answer) => Ok(answer),
+                (_, refusal) => Err(refusal),
+            },
+        )
     }
 
     async fn message<Q: Message, A: Message>(
@@ -150,9 +183,9 @@ impl Transport for Peers {
     ) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
         self.0.book.member(node_id, &peer.address);
         async move {
-            match self.call(node_id, path::ASK, whole(request), ttl).await {
-                Ok((StatusCode::OK, answer)) => Ok(answer),
-                Ok((_, body)) => Err(refusal(&body)),
+            match self.question(node_id, request, ttl).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(body)) => Err(refusal(&body)),
                 Err(CallError::NotSent(why)) => {
                     tracing::debug!(node_id, why, "a question to the leader did not go out");
                     Err(ProposeError::NoLeader {

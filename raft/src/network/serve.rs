@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
@@ -22,11 +22,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::link::{
-    CONNECTION_WINDOW_BYTES, FRAME_BYTES, NODE_HEADER, PING_INTERVAL, PING_TIMEOUT,
-    STREAM_WINDOW_BYTES,
+    Body, CONNECTION_WINDOW_BYTES, FRAME_BYTES, NODE_HEADER, PING_INTERVAL, PING_TIMEOUT,
+    STREAM_WINDOW_BYTES, whole,
 };
-use super::path;
 use super::tls::{Asker, Identity};
+use super::{asks, path};
 use crate::carried;
 use crate::error::ProposeError;
 use crate::types::NodeId;
@@ -220,7 +220,7 @@ impl Context {
         &self,
         chain: Option<&[CertificateDer<'static>]>,
         request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<Body> {
         let Some(asker) =
             claimed(request.headers()).and_then(|claimed| self.identity.asker(chain, claimed))
         else {
@@ -232,9 +232,11 @@ impl Context {
             return answer(StatusCode::METHOD_NOT_ALLOWED, Bytes::new());
         }
         let answered = match (request.uri().path(), asker, &self.served) {
+            (path::ASKS, Asker::Node(from), Some(served)) => {
+                return self.answers(from, served, request.into_body());
+            }
             (path::ASK, Asker::Node(from), Some(served)) if !served.has_member(from) => {
-                let why = format!("node {from} is not of this cluster, or no longer");
-                Err(Failure::Refused(ProposeError::Forbidden(why)))
+                Err(Failure::Refused(no_member(from)))
             }
             (path::ASK, ..) => self.ask(asker, request).await,
             (path, Asker::Node(from), Some(served)) => {
@@ -254,6 +256,22 @@ impl Context {
         }
     }
 
+    /// Answers what a node asks for as long as it asks.
+    fn answers(&self, from: NodeId, served: &Arc<dyn Served>, body: Incoming) -> Response<Body> {
+        let (answers, served) = (self.answers.clone(), served.clone());
+        let answered = asks::answered(body, move |question| {
+            let (answers, served) = (answers.clone(), served.clone());
+            async move {
+                if !served.has_member(from) {
+                    return Err(refusal(&no_member(from)));
+                }
+                let answered = answers.answer(Asker::Node(from), question).await;
+                answered.map_err(|error| refusal(&error))
+            }
+        });
+        Response::new(StreamBody::new(answered).boxed_unsync())
+    }
+
     async fn ask(&self, asker: Asker, request: Request<Incoming>) -> Result<Bytes, Failure> {
         let limit_bytes = match asker {
             Asker::Node(_) => REQUEST_MAX_BYTES,
@@ -271,6 +289,12 @@ impl Context {
         };
         answered.map_err(Failure::Refused)
     }
+}
+
+fn no_member(node_id: NodeId) -> ProposeError {
+    ProposeError::Forbidden(format!(
+        "node {node_id} is not of this cluster, or no longer"
+    ))
 }
 
 /// Who the request says it is from; none where what it says cannot be read.
@@ -293,14 +317,17 @@ async fn read(body: Incoming, limit_bytes: usize) -> Result<Bytes, Failure> {
     }
 }
 
-fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
+fn answer(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(whole(body));
     *response.status_mut() = status;
     response
 }
 
-fn refused(error: &ProposeError) -> Response<Full<Bytes>> {
+fn refused(error: &ProposeError) -> Response<Body> {
+    answer(StatusCode::CONFLICT, refusal(error))
+}
+
+fn refusal(error: &ProposeError) -> Bytes {
     // It has no map keys that JSON could not write.
-    let body = serde_json::to_vec(error).unwrap_or_default();
-    answer(StatusCode::CONFLICT, body.into())
+    serde_json::to_vec(error).unwrap_or_default().into()
 }

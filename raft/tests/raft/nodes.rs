@@ -13,22 +13,32 @@ use ekho_raft::network::{Answers, Asker, Authority, Identity, Listener, Peers};
 use ekho_raft::{Node, NodeId, Peer, ProposeError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 pub const SEED: [u8; 32] = [7; 32];
 pub const TTL: Duration = Duration::from_secs(10);
 
+/// A question that is not answered before somebody asks [`GO`].
+pub const WAIT: &str = "wait";
+pub const GO: &str = "go";
+
 /// Proposes what it is asked, unless a stranger asks.
-struct Proposes(Node<Counter>);
+struct Proposes {
+    node: Node<Counter>,
+    go: Notify,
+}
 
 impl Answers for Proposes {
     fn answer(&self, from: Asker, request: Bytes) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
         async move {
             match from {
-                Asker::Node(_) => self.0.propose(request).await,
-                other => Ok(Bytes::from(format!("{other:?}"))),
+                Asker::Node(_) if request == WAIT => self.go.notified().await,
+                Asker::Node(_) if request == GO => self.go.notify_one(),
+                Asker::Node(_) => return self.node.propose(request).await,
+                other => return Ok(Bytes::from(format!("{other:?}"))),
             }
+            Ok(request)
         }
         .boxed()
     }
@@ -85,7 +95,10 @@ impl Running {
         let node = Node::start(config, state, Counter::default())
             .await
             .unwrap();
-        node.answer_with(Arc::new(Proposes(node.clone())));
+        node.answer_with(Arc::new(Proposes {
+            node: node.clone(),
+            go: Notify::new(),
+        }));
         let (end, ended) = oneshot::channel();
         let listening = tokio::spawn({
             let node = node.clone();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::common::{Counter, clock, count, eventually, propose};
-use crate::nodes::{Running, SEED, TTL, add_learner, three};
+use crate::nodes::{GO, Running, SEED, TTL, WAIT, add_learner, three};
 use bytes::Bytes;
 use ekho_raft::network::{
     Answers, Asker, Authority, Identity, Listener, OutsideError, Outsider, ask_from_outside,
@@ -117,6 +117,50 @@ async fn a_new_leader_is_found_and_nothing_is_done_twice() {
     assert_eq!(answered.unwrap(), "one=2");
     nodes[1].node.read_point().await.unwrap();
     assert_eq!(count(nodes[1].node.state(), "one"), 2);
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_of_many_at_once_are_each_answered_once() {
+    const MANY: usize = 500;
+    let dir = TempDir::new().unwrap();
+    let nodes = three(dir.path()).await;
+    // Too long for the stream that the others go over.
+    let long = "x".repeat(100 << 10);
+    let asked = (0..MANY).map(|number| {
+        let question = match number % 100 {
+            0 => Bytes::from(long.clone()),
+            _ => Bytes::from_static(b"one"),
+        };
+        nodes[1 + number % 2].node.ask(question, TTL)
+    });
+    let answers: Vec<Bytes> = futures::future::try_join_all(asked).await.unwrap();
+    let different: BTreeSet<Bytes> = answers.into_iter().collect();
+    assert_eq!(different.len(), MANY);
+    nodes[2].node.read_point().await.unwrap();
+    let long_ones = MANY as u64 / 100;
+    assert_eq!(count(nodes[2].node.state(), &long), long_ones);
+    assert_eq!(count(nodes[2].node.state(), "one"), MANY as u64 - long_ones);
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_answer_holds_up_no_other() {
+    let dir = TempDir::new().unwrap();
+    let nodes = three(dir.path()).await;
+    let follower = nodes[1].node.clone();
+    let slow =
+        tokio::spawn(async move { follower.ask(Bytes::from_static(WAIT.as_bytes()), TTL).await });
+    for number in 1..=3 {
+        assert_eq!(ask(&nodes[1].node, "one").await, format!("one={number}"));
+    }
+    assert!(!slow.is_finished());
+    assert_eq!(ask(&nodes[1].node, GO).await, GO);
+    assert_eq!(slow.await.unwrap().unwrap(), WAIT);
     for running in nodes {
         running.stop().await;
     }
