@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ekho_raft::NodeStatus;
+use ekho_raft::{Member, NodeStatus};
 use ekho_storage::View;
+use ekho_storage::tables::cluster::{self, Part};
 use ekho_storage::tables::counter::{self, Counter};
 use ekho_storage::tables::derived::{self, Tag};
 use ekho_storage::tables::event::{self, EventKind};
@@ -160,6 +161,7 @@ impl Service {
         if status.fatal.is_some() || self.damaged.is_cancelled() {
             return Err("failed");
         }
+        self.place(status)?;
         if !has_leader() {
             return Err("no_leader");
         }
@@ -167,6 +169,31 @@ impl Service {
             return Err("disk_full");
         }
         Ok(())
+    }
+
+    /// Whether this node has the place in the cluster that it is to have. One that is to vote counts
+    /// for little before it does: whoever starts or stops nodes one after the other waits for it.
+    fn place(&self, status: &NodeStatus) -> Result<(), &'static str> {
+        let is_self = |member: &&Member| member.node_id == status.node_id;
+        if status
+            .members
+            .iter()
+            .find(is_self)
+            .is_some_and(|member| member.voter)
+        {
+            return Ok(());
+        }
+        let wanted = cluster::get(&self.view()).map_err(|_| "failed")?;
+        let entry = wanted
+            .nodes
+            .iter()
+            .find(|entry| entry.node_id == status.node_id);
+        match entry.map(|entry| entry.part) {
+            Some(Part::Learner | Part::Edge) => Ok(()),
+            Some(Part::Removed) => Err("removed"),
+            // One that just joined does not even know yet what it is to be.
+            Some(Part::Voter) | None => Err("catching_up"),
+        }
     }
 
     /// Whether a leader can be reached, as far as this node knows. `can_decide` is asked where it is

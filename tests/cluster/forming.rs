@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::rig::{Cluster, address, builder, node_address};
-use crate::support::{DEADLINE, Relay, free_port, poll_until};
+use crate::support::{DEADLINE, Http, Relay, free_port, poll_until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_join_by_token_and_become_voters() {
@@ -26,6 +26,30 @@ async fn nodes_join_by_token_and_become_voters() {
     let secrets = cluster.nodes[1].data_dir().join("secrets.toml");
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(secrets).unwrap());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Whoever replaces nodes one after the other waits until each is ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_ready_once_it_has_its_place() {
+    let mut cluster = Cluster::one().await;
+    for (part, voters) in [("voter", 2), ("voter", 3), ("learner", 3)] {
+        let at = cluster.join(part).await;
+        let status = cluster.status(&cluster.operator(at).await).await;
+        let nodes = status["nodes"].as_array().unwrap().iter();
+        let voting = nodes.filter(|node| node["voter"] == true).count();
+        assert_eq!(voting, voters, "{status}");
+    }
+    let operator = cluster.operator(0).await;
+    let removed = operator
+        .call("DELETE", "/v1/operator/cluster/nodes/4", None)
+        .await;
+    assert_eq!(removed.status, 200, "{}", removed.text());
+    let url = format!("{}/readyz", cluster.nodes[3].url());
+    poll_until(DEADLINE, "the node knows that it was removed", async || {
+        let answer = Http::new().get(&url).await;
+        (answer.status == 503 && answer.json()["reason"] == "removed").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

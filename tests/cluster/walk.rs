@@ -119,7 +119,7 @@ async fn two_more(page: &mut Session, cluster: &mut Cluster) {
         node.boot().await;
         cluster.nodes.push(node);
     }
-    page.text("Each starts as a learner, gets all data, and votes as soon as it has caught up, which takes a second here.");
+    page.text("Each starts as a learner, gets all data, and votes as soon as it has caught up, which takes a second here. `/readyz` says that it is ready from then on.");
     cluster.voters(3).await;
     page.run("ekho cluster status");
     page.text("A token is good once, and says so:");
