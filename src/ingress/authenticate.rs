@@ -135,9 +135,10 @@ fn signer(
         .filter(|timestamp_ms| now.abs_diff(*timestamp_ms) <= skew_ms)
         .ok_or(Refusal::TimestampSkew)?;
     let floor_ms = system::get(&service.view())?.timestamp_floor_ms;
-    if timestamp_ms <= floor_ms && now <= floor_ms {
-        // After a restore or recovery: a fresh signature is refused as well until then.
-        let retry_after_ms = floor_ms - now + 1;
+    if timestamp_ms <= floor_ms {
+        // After a restore or recovery a fresh signature is refused as well until then. One that was
+        // made in time and comes a moment later: whoever signs again is heard.
+        let retry_after_ms = floor_ms.saturating_sub(now) + 1;
         return Err(ServiceError::BeforeFloor { retry_after_ms });
     }
     Ok((agent, timestamp_ms))
