@@ -14,6 +14,14 @@ use super::*;
 const CONTEXT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const TTL: Duration = Duration::from_secs(10);
 
+type Error = Box<dyn std::error::Error>;
+
+impl From<Malformed> for Error {
+    fn from(Malformed(why): Malformed) -> Self {
+        why.into()
+    }
+}
+
 fn waiting(question: &'static str, context: Option<&'static str>) -> Question {
     Question {
         question: Bytes::from_static(question.as_bytes()),
@@ -38,7 +46,8 @@ async fn written(questions: Vec<Question>) -> Vec<Bytes> {
 }
 
 #[tokio::test]
-async fn questions_that_are_there_together_go_together_and_are_read_however_they_are_cut() {
+async fn questions_that_are_there_together_go_together_and_are_read_however_they_are_cut()
+-> Result<(), Error> {
     let questions = vec![
         waiting("one", None),
         waiting("", Some(CONTEXT)),
@@ -61,16 +70,17 @@ async fn questions_that_are_there_together_go_together_and_are_read_however_they
         let mut read = Vec::new();
         for part in [&frames[0][..cut], &frames[0][cut..]] {
             received.put(part);
-            while let Some(question) = question(&mut received).expect("it is well formed") {
+            while let Some(question) = question(&mut received)? {
                 read.push(question);
             }
         }
         assert_eq!(read, expected, "cut at {cut}");
     }
+    Ok(())
 }
 
 #[test]
-fn answers_are_read_however_they_are_cut() {
+fn answers_are_read_however_they_are_cut() -> Result<(), Error> {
     let mut written = BytesMut::new();
     put_answer(&mut written, 7, Ok(Bytes::from_static(b"yes")));
     put_answer(&mut written, 5, Err(Bytes::new()));
@@ -80,10 +90,11 @@ fn answers_are_read_however_they_are_cut() {
         let mut read = Vec::new();
         for part in [&written[..cut], &written[cut..]] {
             received.put(part);
-            read.extend(answers(&mut received).expect("they are well formed"));
+            read.extend(answers(&mut received)?);
         }
         assert_eq!(read, expected, "cut at {cut}");
     }
+    Ok(())
 }
 
 #[test]
@@ -106,20 +117,20 @@ fn what_nobody_here_writes_is_not_waited_for() {
 }
 
 /// A node's address where every request is answered with a status.
-async fn node_that_answers(status: StatusCode) -> (Link, String) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now_ms = now.expect("it is after 1970").as_millis() as u64;
-    let authority = || Authority::from_seed(&[7; 32]).expect("an authority");
+async fn node_that_answers(status: StatusCode) -> Result<(Link, String), Error> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let now_ms = u64::try_from(now.as_millis())?;
     let identity = |node_id| {
-        Identity::node(vec![authority()], "test-cluster", node_id, now_ms).expect("an identity")
+        let authority = Authority::from_seed(&[7; 32])?;
+        Identity::node(vec![authority], "test-cluster", node_id, now_ms)
     };
-    let (server, client) = (identity(2), identity(1));
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("an address");
-    let address = listener.local_addr().expect("its address").to_string();
+    let (server, client) = (identity(2)?, identity(1)?);
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?.to_string();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let accept = TlsAcceptor::from(server.server.clone()).accept(stream);
-            let stream = accept.await.expect("a connection");
+            let Ok(stream) = accept.await else { return };
             let service = service_fn(move |_: Request<Incoming>| async move {
                 let mut response = Response::new(whole(Bytes::new()));
                 *response.status_mut() = status;
@@ -131,34 +142,36 @@ async fn node_that_answers(status: StatusCode) -> (Link, String) {
         }
     });
     let link = Link::new(Target {
-        name: client.name_of(2).expect("a name"),
+        name: client.name_of(2)?,
         tls: client.client.clone(),
         from: Some(1),
         ping_timeout: PING_TIMEOUT,
     });
-    (link, address)
+    Ok((link, address))
 }
 
 #[tokio::test]
-async fn a_node_of_an_older_release_is_asked_one_by_one() {
-    let (link, address) = node_that_answers(StatusCode::NOT_FOUND).await;
+async fn a_node_of_an_older_release_is_asked_one_by_one() -> Result<(), Error> {
+    let (link, address) = node_that_answers(StatusCode::NOT_FOUND).await?;
     let asks = Asks::default();
     for _ in 0..2 {
         let asked = asks.ask(&link, &address, Bytes::new(), TTL).await;
         assert!(matches!(asked, Ok(None)), "{asked:?}");
     }
+    Ok(())
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_leaves_nobody_waiting() {
-    let (link, address) = node_that_answers(StatusCode::OK).await;
+async fn a_stream_that_ends_leaves_nobody_waiting() -> Result<(), Error> {
+    let (link, address) = node_that_answers(StatusCode::OK).await?;
     let asks = Asks::default();
     for _ in 0..2 {
         // It ends before or after the question was sent.
         let asked = asks.ask(&link, &address, Bytes::new(), TTL).await;
         let Err(CallError::NotSent(why) | CallError::Lost(why)) = asked else {
-            panic!("{asked:?}")
+            return Err(format!("{asked:?}").into());
         };
         assert!(!why.contains("in time"), "{why}");
     }
+    Ok(())
 }
