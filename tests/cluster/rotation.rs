@@ -195,6 +195,7 @@ async fn nodes_change_it_one_after_the_other_while_agents_send() {
         done(&run(&cluster, at, &["finish"], ""));
     }
     restart_all(&mut cluster).await;
+    let operator = cluster.operator(1).await;
     let status = keys(&operator).await;
     for node in status["nodes"].as_array().unwrap() {
         assert_eq!(node["key_ids"], json!([new_id]), "{status}");
