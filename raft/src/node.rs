@@ -142,8 +142,8 @@ impl<M: Machine> Node<M> {
     }
 
     /// Waits until `index`, from [`Node::read_index`] of any node, is applied here.
-    pub async fn reach(&self, index: u64) -> Result<(), ReadError> {
-        self.inner.reads.reach(index).await
+    pub async fn reach(&self, index: u64) {
+        self.inner.reads.reach(index).await;
     }
 
     /// Who leads, and since when; changes are announced.

@@ -183,7 +183,10 @@ impl Service {
         {
             return Ok(());
         }
-        let wanted = cluster::get(&self.view()).map_err(|_| "failed")?;
+        let wanted = cluster::get(&self.view()).map_err(|error| {
+            tracing::error!(%error, "what the nodes are to be cannot be read");
+            "failed"
+        })?;
         let entry = wanted
             .nodes
             .iter()

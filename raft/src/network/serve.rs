@@ -31,7 +31,7 @@ use crate::carried;
 use crate::error::ProposeError;
 use crate::types::NodeId;
 
-/// Connections of nodes at once; each of them makes three.
+/// Connections of nodes at once; each of them makes four.
 const CONNECTIONS_MAX: usize = 1000;
 /// Requests of one connection at once.
 const STREAMS_MAX: u32 = 16 * 1024;
