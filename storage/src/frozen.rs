@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Options};
 
-use crate::cache::Cache as RowCache;
-use crate::state::{Db, Leftover, State, View, generation_name};
+use crate::state::{Db, State, View, generation_name};
 use crate::tables::derived::Floors;
 use crate::{Cf, StorageError};
 
@@ -30,12 +29,7 @@ impl View {
             })
             .collect::<Result<Vec<_>, StorageError>>()?;
         let db = DB::open_cf_descriptors_read_only(&database, path, families, false)?;
-        Ok(View(Arc::new(Db {
-            db,
-            path: path.to_path_buf(),
-            cache: RowCache::new(),
-            leftover: Leftover::default(),
-        })))
+        Ok(View(Arc::new(Db::of(db, path)?)))
     }
 }
 

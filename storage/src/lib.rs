@@ -15,6 +15,7 @@ mod outbox;
 mod read;
 mod state;
 mod txn;
+mod unused;
 
 pub mod breakage;
 pub mod tables;

@@ -21,6 +21,7 @@ use rocksdb::{
 use crate::cache::Cache as RowCache;
 use crate::tables::derived::Floors;
 use crate::txn::Txn;
+use crate::unused::Unused;
 use crate::{Cf, Read, Row, StorageError};
 
 /// Memory limits of the state database.
@@ -60,8 +61,9 @@ pub(crate) struct Db {
     pub(crate) db: DB,
     pub(crate) path: PathBuf,
     pub(crate) cache: RowCache,
+    pub(crate) nonces: Unused,
     /// Dropped after the database is closed.
-    pub(crate) leftover: Leftover,
+    leftover: Leftover,
 }
 
 /// Removes the directory of a generation that was replaced, once nobody reads it any more.
@@ -277,20 +279,27 @@ impl Db {
             })
             .collect::<Result<Vec<_>, StorageError>>()?;
         let db = DB::open_cf_descriptors(&database, path, descriptors)?;
+        Db::of(db, path)
+    }
+
+    /// What was just opened.
+    pub(crate) fn of(db: DB, path: &Path) -> Result<Self, StorageError> {
+        let mut nonces = db.raw_iterator_cf(handle(&db, Cf::Nonce));
+        nonces.seek_to_last();
+        let unused = Unused::new(nonces.key());
+        nonces.status()?;
+        drop(nonces);
         Ok(Db {
             db,
             path: path.to_path_buf(),
             cache: RowCache::new(),
+            nonces: unused,
             leftover: Leftover::default(),
         })
     }
 
     pub(crate) fn handle(&self, cf: Cf) -> &ColumnFamily {
-        match self.db.cf_handle(cf.name()) {
-            Some(handle) => handle,
-            // Every family of `Cf::ALL` is created at open.
-            None => unreachable!("column family {} was not opened", cf.name()),
-        }
+        handle(&self.db, cf)
     }
 
     pub(crate) fn write(&self, batch: WriteBatch) -> Result<(), StorageError> {
@@ -300,10 +309,14 @@ impl Db {
         Ok(self.db.write_opt(batch, &options)?)
     }
 
-    /// Takes note that a batch removed a range of rows. Called after the batch is written.
-    pub(crate) fn range_deleted(&self, cf: Cf) {
+    /// Takes note that a batch removed the rows below `upper`, as far as there were any. Called
+    /// after the batch is written.
+    pub(crate) fn range_deleted(&self, cf: Cf, upper: &[u8]) {
         if RowCache::serves(cf) {
             self.cache.clear();
+        }
+        if cf == Cf::Nonce {
+            self.nonces.removed_below(upper);
         }
     }
 
@@ -319,6 +332,9 @@ impl Db {
     }
 
     pub(crate) fn exists(&self, cf: Cf, key: &[u8]) -> Result<bool, StorageError> {
+        if cf == Cf::Nonce && self.nonces.lacks(key) {
+            return Ok(false);
+        }
         self.read(cf, key, |value| value.is_some())
     }
 
@@ -413,6 +429,14 @@ fn collect(
     }
     iterator.status()?;
     Ok(rows)
+}
+
+fn handle(db: &DB, cf: Cf) -> &ColumnFamily {
+    match db.cf_handle(cf.name()) {
+        Some(handle) => handle,
+        // Every family of `Cf::ALL` is created at open.
+        None => unreachable!("column family {} was not opened", cf.name()),
+    }
 }
 
 pub(crate) fn generation_name(number: u64) -> String {

@@ -65,6 +65,9 @@ impl Txn {
     /// a failure.
     pub fn commit(&self) -> Result<(), StorageError> {
         let began = Instant::now();
+        for key in self.overlay[Cf::Nonce as usize].keys() {
+            self.db.nonces.written(key);
+        }
         // A write that waits inside the database for a flush keeps others from mending that, such
         // as after the disk was full: it waits out here.
         while let Err(error) = self.db.write(self.batch()) {
@@ -73,8 +76,8 @@ impl Txn {
             }
             thread::sleep(STALL_PAUSE);
         }
-        for (cf, _, _) in &self.ranges {
-            self.db.range_deleted(*cf);
+        for (cf, _, upper) in &self.ranges {
+            self.db.range_deleted(*cf, upper);
         }
         for cf in Cf::ALL {
             for (key, value) in &self.overlay[cf as usize] {
