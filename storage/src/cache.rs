@@ -6,9 +6,10 @@
 //! database write and the update a reader may see the old value; nobody has been told of the new
 //! one by then.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::Mutex;
 
 use crate::Cf;
@@ -22,28 +23,35 @@ const ENTRY_BYTES: usize = 96;
 type Value = Option<Box<[u8]>>;
 
 pub(crate) struct Cache {
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     shards: [Mutex<Shard>; SHARDS],
 }
 
 #[derive(Default)]
 struct Shard {
-    families: [HashMap<Box<[u8]>, Value>; Cf::ALL.len()],
+    rows: HashTable<Kept>,
     size_bytes: usize,
     /// Counts commits that touched the shard, for readers to notice one.
     commits: u64,
 }
 
+struct Kept {
+    hash: u64,
+    cf: Cf,
+    key: Box<[u8]>,
+    value: Value,
+}
+
 /// A miss: what must not have changed for the value read to be kept.
 pub(crate) struct Miss {
-    shard: usize,
+    hash: u64,
     commits: u64,
 }
 
 impl Cache {
     pub(crate) fn new() -> Self {
         Cache {
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             shards: Default::default(),
         }
     }
@@ -60,12 +68,12 @@ impl Cache {
         key: &[u8],
         read: impl FnOnce(Option<&[u8]>) -> T,
     ) -> Result<T, Miss> {
-        let shard = self.shard(key);
-        let inner = self.shards[shard].lock();
-        match inner.families[cf as usize].get(key) {
-            Some(value) => Ok(read(value.as_deref())),
+        let hash = self.hash(cf, key);
+        let inner = self.shard(hash).lock();
+        match inner.rows.find(hash, |kept| kept.is(cf, key)) {
+            Some(kept) => Ok(read(kept.value.as_deref())),
             None => Err(Miss {
-                shard,
+                hash,
                 commits: inner.commits,
             }),
         }
@@ -73,25 +81,36 @@ impl Cache {
 
     /// Keeps what was read after a miss, unless a commit came between.
     pub(crate) fn keep(&self, miss: &Miss, cf: Cf, key: &[u8], value: Option<&[u8]>) {
-        let mut inner = self.shards[miss.shard].lock();
+        let mut inner = self.shard(miss.hash).lock();
         if inner.commits != miss.commits {
             return;
         }
         let size_bytes = key.len() + value.map_or(0, <[u8]>::len) + ENTRY_BYTES;
         if inner.size_bytes + size_bytes > SHARD_BYTES {
-            inner.families = Default::default();
+            inner.rows.clear();
             inner.size_bytes = 0;
         }
-        inner.size_bytes += size_bytes;
-        inner.families[cf as usize].insert(key.into(), value.map(Into::into));
+        let found = inner
+            .rows
+            .entry(miss.hash, |kept| kept.is(cf, key), |kept| kept.hash);
+        if let Entry::Vacant(place) = found {
+            place.insert(Kept {
+                hash: miss.hash,
+                cf,
+                key: key.into(),
+                value: value.map(Into::into),
+            });
+            inner.size_bytes += size_bytes;
+        }
     }
 
     /// Takes over what was committed under a key, where the key is kept.
     pub(crate) fn committed(&self, cf: Cf, key: &[u8], value: Option<&[u8]>) {
-        let mut inner = self.shards[self.shard(key)].lock();
+        let hash = self.hash(cf, key);
+        let mut inner = self.shard(hash).lock();
         inner.commits += 1;
-        if let Some(kept) = inner.families[cf as usize].get_mut(key) {
-            *kept = value.map(Into::into);
+        if let Some(kept) = inner.rows.find_mut(hash, |kept| kept.is(cf, key)) {
+            kept.value = value.map(Into::into);
         }
     }
 
@@ -100,13 +119,24 @@ impl Cache {
         for shard in &self.shards {
             let mut inner = shard.lock();
             inner.commits += 1;
-            inner.families = Default::default();
+            inner.rows.clear();
             inner.size_bytes = 0;
         }
     }
 
-    fn shard(&self, key: &[u8]) -> usize {
-        self.hasher.hash_one(key) as usize % SHARDS
+    fn hash(&self, cf: Cf, key: &[u8]) -> u64 {
+        self.hasher.hash_one((cf as usize, key))
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        // Tables use the lowest and the highest bits.
+        &self.shards[(hash >> 32) as usize % SHARDS]
+    }
+}
+
+impl Kept {
+    fn is(&self, cf: Cf, key: &[u8]) -> bool {
+        self.cf == cf && *self.key == *key
     }
 }
 
