@@ -61,6 +61,7 @@ struct Proposal {
 /// Where callers hand in commands.
 pub(crate) struct Queue {
     proposals: mpsc::Sender<Proposal>,
+    upcoming: Upcoming,
     waiting: Arc<Waiting>,
     command_bytes: usize,
     waiting_commands: usize,
@@ -68,6 +69,24 @@ pub(crate) struct Queue {
     disk: Disk,
     closed: AtomicBool,
     close: Arc<Notify>,
+}
+
+/// Commands that were handed in and are in no entry yet: as long as there are any, an entry follows.
+#[derive(Clone, Default)]
+pub(crate) struct Upcoming(Arc<AtomicUsize>);
+
+impl Upcoming {
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remove(&self, commands: usize) {
+        self.0.fetch_sub(commands, Ordering::Relaxed);
+    }
 }
 
 /// What was accepted and is not answered yet.
@@ -80,6 +99,7 @@ struct Waiting {
 /// The task's side.
 pub(crate) struct Proposer {
     proposals: mpsc::Receiver<Proposal>,
+    upcoming: Upcoming,
     waiting: Arc<Waiting>,
     close: Arc<Notify>,
     raft: Raft<TypeConfig, StateMachine>,
@@ -98,6 +118,7 @@ impl Queue {
         limits: &Limits,
         disk: Disk,
         raft: Raft<TypeConfig, StateMachine>,
+        upcoming: Upcoming,
         clock: fn() -> u64,
         retry_after_ms: u64,
         observer: Arc<dyn Observer>,
@@ -108,6 +129,7 @@ impl Queue {
         let slot_count = limits.pipelined_batches.max(1);
         let queue = Queue {
             proposals: sender,
+            upcoming: upcoming.clone(),
             waiting: waiting.clone(),
             command_bytes: limits.command_bytes,
             waiting_commands: limits.waiting_commands,
@@ -118,6 +140,7 @@ impl Queue {
         };
         let proposer = Proposer {
             proposals: receiver,
+            upcoming,
             waiting,
             close,
             raft,
@@ -160,7 +183,9 @@ impl Queue {
             answer,
             since: Instant::now(),
         };
+        self.upcoming.add();
         if let Err(error) = self.proposals.try_send(Proposal { command, waiter }) {
+            self.upcoming.remove(1);
             self.waiting.release(1, size_bytes);
             return Err(match error {
                 mpsc::error::TrySendError::Full(_) => ProposeError::Overloaded,
@@ -252,6 +277,7 @@ impl Proposer {
     async fn propose(&mut self, batch: Vec<Proposal>, slot: OwnedSemaphorePermit) {
         // The clock may be set back; what one leader stamps does not follow it.
         self.last_ms = self.last_ms.max((self.clock)());
+        self.upcoming.remove(batch.len());
         let mut commands = Vec::with_capacity(batch.len());
         let mut waiters = Vec::with_capacity(batch.len());
         let mut size_bytes = 0;

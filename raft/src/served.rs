@@ -26,6 +26,14 @@ impl<M: Machine> Served for Node<M> {
         self.is_member(node_id)
     }
 
+    fn append(&self, request: Bytes) -> BoxFuture<'_, Result<Bytes, Failure>> {
+        async move {
+            let request: Append = decoded(&request)?;
+            encoded(self.serve_append(request).await)
+        }
+        .boxed()
+    }
+
     fn serve<'a>(
         &'a self,
         path: &'a str,
@@ -34,10 +42,7 @@ impl<M: Machine> Served for Node<M> {
     ) -> BoxFuture<'a, Result<Bytes, Failure>> {
         async move {
             match path {
-                path::APPEND => {
-                    let request: Append = message(body).await?;
-                    encoded(self.serve_append(request).await)
-                }
+                path::APPEND => self.append(read_body(body).await?).await,
                 path::VOTE => {
                     let request: Ballot = message(body).await?;
                     encoded(self.serve_vote(request).await)
@@ -151,8 +156,11 @@ impl<M: Machine> Node<M> {
 }
 
 async fn message<T: Message>(body: Body) -> Result<T, Failure> {
-    let bytes = read_body(body).await?;
-    T::decode(&bytes).map_err(|error| Failure::Malformed(error.to_string()))
+    decoded(&read_body(body).await?)
+}
+
+fn decoded<T: Message>(bytes: &Bytes) -> Result<T, Failure> {
+    T::decode(bytes).map_err(|error| Failure::Malformed(error.to_string()))
 }
 
 fn encoded<T: Message>(answer: Result<T, crate::ClusterError>) -> Result<Bytes, Failure> {

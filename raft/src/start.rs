@@ -20,7 +20,7 @@ use crate::machine::{Machine, StateMachine};
 use crate::maintenance;
 use crate::network::Network;
 use crate::node::{Inner, Node, Parts};
-use crate::proposer::Queue;
+use crate::proposer::{Queue, Upcoming};
 use crate::reads::ReadPoints;
 use crate::snapshot::Snapshots;
 use crate::types::{LogId, Peer};
@@ -76,7 +76,11 @@ pub(crate) async fn start<M: Machine>(
     disk.check();
 
     let applied = store.applied();
-    let network = Network(config.transport.clone());
+    let upcoming = Upcoming::default();
+    let network = Network {
+        transport: config.transport.clone(),
+        upcoming: upcoming.clone(),
+    };
     let raft = Raft::new(config.node_id, raft_config, network, log.clone(), store)
         .await
         .map_err(|error| match fatal.get() {
@@ -92,6 +96,7 @@ pub(crate) async fn start<M: Machine>(
         &config.limits,
         disk.clone(),
         raft.clone(),
+        upcoming,
         config.clock,
         retry_after_ms,
         config.observer.clone(),

@@ -1,5 +1,6 @@
-//! Questions to a node over one stream: many are under way at once, and what is there together goes
-//! together. A request of its own for each cost a forwarded message more than all else it needs.
+//! Questions to a node over one stream, forwarded ones and appends to its log: many are under way at
+//! once, and what is there together goes together. A request of its own for each cost a forwarded
+//! message more than all else it needs.
 //!
 //! A question is `number (8) | length of the context (1) | context | length (4) | question`, an
 //! answer `number (8) | 0, or 1 where it was refused (1) | length (4) | answer`; numbers are little
@@ -20,7 +21,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::link::{CallError, Link};
-use super::path;
 use crate::carried::{self, carried};
 
 /// A longer question goes alone: others would wait behind it.
@@ -40,8 +40,10 @@ const ANSWER_HEAD_BYTES: usize = 13;
 pub(super) type Answered = Result<Bytes, Bytes>;
 
 /// The stream to one node.
-#[derive(Default)]
-pub(super) struct Asks(tokio::sync::Mutex<Standing>);
+pub(super) struct Asks {
+    path: &'static str,
+    standing: tokio::sync::Mutex<Standing>,
+}
 
 #[derive(Default)]
 enum Standing {
@@ -74,6 +76,14 @@ struct UnderWay {
 }
 
 impl Asks {
+    /// One that is opened at `path` when it is first needed.
+    pub(super) fn new(path: &'static str) -> Self {
+        Asks {
+            path,
+            standing: tokio::sync::Mutex::default(),
+        }
+    }
+
     /// Asks the node at `address`; none where it has to be asked in a request of its own.
     pub(super) async fn ask(
         &self,
@@ -116,7 +126,7 @@ impl Asks {
         link: &Link,
         address: &str,
     ) -> Result<Option<mpsc::Sender<Question>>, CallError> {
-        let mut standing = self.0.lock().await;
+        let mut standing = self.standing.lock().await;
         match &*standing {
             Standing::Open(open) if open.address == address && !open.is_over() => {
                 return Ok(Some(open.questions.clone()));
@@ -128,7 +138,7 @@ impl Asks {
         let (questions, receiver) = mpsc::channel(WAITING_MAX);
         let under_way = Arc::new(Mutex::new(UnderWay::default()));
         let body = StreamBody::new(sent(receiver, under_way.clone())).boxed_unsync();
-        let response = link.begin(address, path::ASKS, body).await?;
+        let response = link.begin(address, self.path, body).await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => {

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::link::{PING_TIMEOUT, Target};
-use super::super::{Authority, Identity};
+use super::super::{Authority, Identity, path};
 use super::*;
 
 const CONTEXT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -159,7 +159,7 @@ async fn node_that_answers(status: StatusCode) -> Result<(Link, String), Error> 
 #[tokio::test]
 async fn a_node_of_an_older_release_is_asked_one_by_one() -> Result<(), Error> {
     let (link, address) = node_that_answers(StatusCode::NOT_FOUND).await?;
-    let asks = Asks::default();
+    let asks = Asks::new(path::ASKS);
     for _ in 0..2 {
         let asked = asks.ask(&link, &address, Bytes::new(), TTL).await;
         assert!(matches!(asked, Ok(None)), "{asked:?}");
@@ -170,7 +170,7 @@ async fn a_node_of_an_older_release_is_asked_one_by_one() -> Result<(), Error> {
 #[tokio::test]
 async fn who_asked_hears_that_the_stream_ended() -> Result<(), Error> {
     let (link, address) = node_that_answers(StatusCode::OK).await?;
-    let asks = Asks::default();
+    let asks = Asks::new(path::ASKS);
     for _ in 0..2 {
         let asked = asks.ask(&link, &address, Bytes::new(), TTL).await;
         let Err(CallError::Lost(why)) = asked else {

@@ -6,6 +6,7 @@
 
 mod asks;
 mod book;
+mod held;
 mod link;
 mod peers;
 mod serve;
@@ -16,22 +17,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, Stream};
 use hyper::body::Frame;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use thiserror::Error;
 
 use crate::blobs::BlobHash;
 use crate::error::ProposeError;
+use crate::proposer::Upcoming;
 use crate::snapshot::SnapshotDir;
 use crate::types::{NodeId, Peer, TypeConfig, Vote};
+
+use self::held::held;
 
 pub use self::book::{Book, PeerStatus, Report};
 pub use self::peers::{OutsideError, Outsider, Peers, ask_from_outside};
@@ -43,6 +47,7 @@ pub(crate) use self::wire::{Message, split_head};
 /// What a node serves to others.
 pub(crate) mod path {
     pub(crate) const APPEND: &str = "/raft/1/append";
+    pub(crate) const APPENDS: &str = "/raft/1/appends";
     pub(crate) const VOTE: &str = "/raft/1/vote";
     pub(crate) const PRE_VOTE: &str = "/raft/1/pre-vote";
     pub(crate) const HAND_OVER: &str = "/raft/1/hand-over";
@@ -272,16 +277,29 @@ impl Client for NoPeers {
 }
 
 /// What openraft gets: a factory of clients.
-pub(crate) struct Network(pub(crate) Arc<dyn Transport>);
+pub(crate) struct Network {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) upcoming: Upcoming,
+}
 
 /// One client as openraft sees it.
-pub struct NetworkClient(Box<dyn Client>);
+pub struct NetworkClient {
+    client: Box<dyn Client>,
+    upcoming: Upcoming,
+}
+
+/// The answers to a stream of appends.
+type Appending<'s> = BoxFuture<'s, Result<BoxStream<'s, AppendAnswer>, RPCError<TypeConfig>>>;
+type AppendAnswer = Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>;
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = NetworkClient;
 
     async fn new_client(&mut self, target: NodeId, node: &Peer) -> NetworkClient {
-        NetworkClient(self.0.client(target, node))
+        NetworkClient {
+            client: self.transport.client(target, node),
+            upcoming: self.upcoming.clone(),
+        }
     }
 }
 
@@ -293,10 +311,18 @@ impl RaftNetworkV2<TypeConfig> for NetworkClient {
         rpc: Append,
         option: RPCOption,
     ) -> Result<Appended, RPCError<TypeConfig>> {
-        self.0
+        self.client
             .append(rpc, option.soft_ttl())
             .await
             .map_err(rpc_error)
+    }
+
+    fn stream_append<'s, S>(&'s mut self, input: S, option: RPCOption) -> Appending<'s>
+    where
+        S: Stream<Item = Append> + openraft::OptionalSend + Unpin + 'static,
+    {
+        let appends = held(input, self.upcoming.clone());
+        stream_append_sequential(self, appends, option)
     }
 
     async fn vote(
@@ -304,7 +330,10 @@ impl RaftNetworkV2<TypeConfig> for NetworkClient {
         rpc: Ballot,
         option: RPCOption,
     ) -> Result<Voted, RPCError<TypeConfig>> {
-        self.0.vote(rpc, option.soft_ttl()).await.map_err(rpc_error)
+        self.client
+            .vote(rpc, option.soft_ttl())
+            .await
+            .map_err(rpc_error)
     }
 
     async fn pre_vote(
@@ -312,7 +341,7 @@ impl RaftNetworkV2<TypeConfig> for NetworkClient {
         rpc: Ballot,
         option: RPCOption,
     ) -> Result<Voted, RPCError<TypeConfig>> {
-        self.0
+        self.client
             .pre_vote(rpc, option.soft_ttl())
             .await
             .map_err(rpc_error)
@@ -326,7 +355,7 @@ impl RaftNetworkV2<TypeConfig> for NetworkClient {
         _option: RPCOption,
     ) -> Result<Installed, StreamingError<TypeConfig>> {
         let cancelled = cancel.map(|_| ()).boxed();
-        self.0
+        self.client
             .snapshot(vote, snapshot.snapshot, cancelled)
             .await
             .map_err(|error| match error {
@@ -342,7 +371,7 @@ impl RaftNetworkV2<TypeConfig> for NetworkClient {
         request: Handover,
         option: RPCOption,
     ) -> Result<HandedOver, RPCError<TypeConfig>> {
-        self.0
+        self.client
             .hand_over(request, option.soft_ttl())
             .await
             .map_err(rpc_error)

@@ -56,6 +56,7 @@ struct Shared {
 /// behind a snapshot or files.
 struct Links {
     consensus: Link,
+    appends: Asks,
     snapshot: Link,
     blobs: Link,
     other: Link,
@@ -91,10 +92,11 @@ impl Peers {
         };
         let made = Arc::new(Links {
             consensus: link(PING_TIMEOUT),
+            appends: Asks::new(path::APPENDS),
             snapshot: link(BULK_PING_TIMEOUT),
             blobs: link(BULK_PING_TIMEOUT),
             other: link(PING_TIMEOUT),
-            asks: Asks::default(),
+            asks: Asks::new(path::ASKS),
         });
         links.insert(node_id, made.clone());
         Ok(made)
@@ -124,26 +126,29 @@ impl Peers {
         })
     }
 
-    /// Asks a node over the stream that it answers questions on, or in a request of its own where
-    /// the question is long or the node's release does not know the stream.
+    /// Asks a node over the stream for such questions, or in a request of its own to `path` where the
+    /// question is long or the node's release does not know the stream.
     async fn question(
         &self,
         node_id: NodeId,
+        path: &'static str,
         question: Bytes,
         ttl: Duration,
     ) -> Result<Answered, CallError> {
         if question.len() <= QUESTION_MAX_BYTES {
             let links = self.links(node_id)?;
             let address = self.address(node_id)?;
-            let asked = links
-                .asks
-                .ask(&links.other, &address, question.clone(), ttl);
+            let (stream, link) = match path {
+                path::APPEND => (&links.appends, &links.consensus),
+                _ => (&links.asks, &links.other),
+            };
+            let asked = stream.ask(link, &address, question.clone(), ttl);
             if let Some(answered) = asked.await? {
                 return Ok(answered);
             }
         }
         Ok(
-            match self.call(node_id, path::ASK, whole(question), ttl).await? {
+            match self.call(node_id, path, whole(question), ttl).await? {
                 (StatusCode::OK, answer) => Ok(answer),
                 (_, refusal) => Err(refusal),
             },
@@ -159,8 +164,18 @@ impl Peers {
     ) -> Result<A, TransportError> {
         let failed = |error: &dyn std::fmt::Display| TransportError::Failed(error.to_string());
         let question = question.encode().map_err(|error| failed(&error))?;
-        let answer = self.call(node_id, path, whole(question), ttl).await;
-        let answer = accepted(answer.map_err(transport)?)?;
+        let answer = match path {
+            path::APPEND => {
+                let answered = self.question(node_id, path, question, ttl).await;
+                answered.map_err(transport)?.map_err(|why| {
+                    TransportError::Failed(String::from_utf8_lossy(&why).into_owned())
+                })?
+            }
+            _ => {
+                let answer = self.call(node_id, path, whole(question), ttl).await;
+                accepted(answer.map_err(transport)?)?
+            }
+        };
         A::decode(&answer).map_err(|error| failed(&error))
     }
 }
@@ -183,7 +198,7 @@ impl Transport for Peers {
     ) -> BoxFuture<'_, Result<Bytes, ProposeError>> {
         self.0.book.member(node_id, &peer.address);
         async move {
-            match self.question(node_id, request, ttl).await {
+            match self.question(node_id, path::ASK, request, ttl).await {
                 Ok(Ok(answer)) => Ok(answer),
                 Ok(Err(body)) => Err(refusal(&body)),
                 Err(CallError::NotSent(why)) => {

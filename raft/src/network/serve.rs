@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::Stream;
 use futures::future::BoxFuture;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited, StreamBody};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -58,6 +59,9 @@ pub(crate) trait Served: Send + Sync {
     /// Whether a node is of this cluster, or still is.
     fn has_member(&self, node_id: NodeId) -> bool;
 
+    /// Appends to the log what the leader sends.
+    fn append(&self, request: Bytes) -> BoxFuture<'_, Result<Bytes, Failure>>;
+
     /// Serves one request of a node of this cluster.
     fn serve<'a>(
         &'a self,
@@ -78,6 +82,18 @@ pub(crate) enum Failure {
     Unavailable(String),
     /// The program above says no.
     Refused(ProposeError),
+}
+
+impl Failure {
+    /// What the node that asked is told.
+    fn said(self) -> (StatusCode, Bytes) {
+        match self {
+            Failure::Unknown => (StatusCode::NOT_FOUND, Bytes::new()),
+            Failure::Malformed(why) => (StatusCode::BAD_REQUEST, why.into()),
+            Failure::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why.into()),
+            Failure::Refused(error) => (StatusCode::CONFLICT, refusal(&error)),
+        }
+    }
 }
 
 /// A bound address that serves nobody yet.
@@ -235,6 +251,9 @@ impl Context {
             (path::ASKS, Asker::Node(from), Some(served)) => {
                 return self.answers(from, served, request.into_body());
             }
+            (path::APPENDS, Asker::Node(_), Some(served)) => {
+                return appends(served, request.into_body());
+            }
             (path::ASK, Asker::Node(from), Some(served)) if !served.has_member(from) => {
                 Err(Failure::Refused(no_member(from)))
             }
@@ -249,10 +268,10 @@ impl Context {
         };
         match answered {
             Ok(bytes) => answer(StatusCode::OK, bytes),
-            Err(Failure::Unknown) => answer(StatusCode::NOT_FOUND, Bytes::new()),
-            Err(Failure::Malformed(why)) => answer(StatusCode::BAD_REQUEST, why.into()),
-            Err(Failure::Unavailable(why)) => answer(StatusCode::SERVICE_UNAVAILABLE, why.into()),
-            Err(Failure::Refused(error)) => refused(&error),
+            Err(failure) => {
+                let (status, why) = failure.said();
+                answer(status, why)
+            }
         }
     }
 
@@ -269,7 +288,7 @@ impl Context {
                 answered.map_err(|error| refusal(&error))
             }
         });
-        Response::new(StreamBody::new(answered).boxed_unsync())
+        streamed(answered)
     }
 
     async fn ask(&self, asker: Asker, request: Request<Incoming>) -> Result<Bytes, Failure> {
@@ -289,6 +308,25 @@ impl Context {
         };
         answered.map_err(Failure::Refused)
     }
+}
+
+/// Appends to the log as long as the leader sends.
+fn appends(served: &Arc<dyn Served>, body: Incoming) -> Response<Body> {
+    let served = served.clone();
+    let answered = asks::answered(body, move |request| {
+        let served = served.clone();
+        async move {
+            let appended = served.append(request).await;
+            appended.map_err(|failure| failure.said().1)
+        }
+    });
+    streamed(answered)
+}
+
+fn streamed(
+    answers: impl Stream<Item = io::Result<Frame<Bytes>>> + Send + 'static,
+) -> Response<Body> {
+    Response::new(StreamBody::new(answers).boxed_unsync())
 }
 
 fn no_member(node_id: NodeId) -> ProposeError {

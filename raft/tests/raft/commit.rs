@@ -99,6 +99,8 @@ async fn batches_keep_to_their_limits() {
     config.limits.batch_commands = 4;
     config.limits.batch_bytes = 100;
     config.limits.command_bytes = 300;
+    // Entries that wait together are applied together: one at a time shows what each holds.
+    config.limits.pipelined_batches = 1;
     let node = start_with(config).await;
     let callers: Vec<_> = (0..40)
         .map(|caller| {
