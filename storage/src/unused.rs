@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 /// Nonces that the first filter of a bucket is made for; each further one is made for twice as many,
 /// so that there are few to ask, and memory follows what is used: about two bytes a nonce.
 const FIRST_NONCES: usize = 16 * 1024;
+/// How often that doubles: no filter takes more than about 8 MB.
+const DOUBLED_MAX: usize = 8;
 /// How often a filter that has all it was made for takes a nonce for a used one.
 const FALSE_POSITIVES: f64 = 0.001;
 
@@ -75,7 +77,7 @@ impl Unused {
         }
         let filters = known.buckets.entry(bucket).or_default();
         if filters.last().is_none_or(|filter| filter.room == 0) {
-            filters.push(Filter::new(FIRST_NONCES << filters.len().min(16)));
+            filters.push(Filter::new(FIRST_NONCES << filters.len().min(DOUBLED_MAX)));
         }
         if let Some(filter) = filters.last_mut() {
             filter.nonces.insert_hash(hash);
