@@ -4,10 +4,10 @@ use ekho_storage::tables::due::{self, Due};
 use ekho_storage::tables::event::{self, Actor, Event, EventKind, Resource};
 use ekho_storage::tables::message::Message;
 use ekho_storage::tables::{control, conversation, delivery, nonce, rate};
-use ekho_storage::{Key, KeyReader, Read, StorageError, prefix_end};
+use ekho_storage::{Key, KeyReader, Read, State, StorageError, prefix_end};
 use proptest::prelude::*;
 
-use crate::{examples, fresh};
+use crate::{examples, fresh, open};
 
 proptest! {
     #[test]
@@ -244,6 +244,47 @@ fn lists_for_people_are_read_newest_first() {
         events.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
         [3, 2]
     );
+}
+
+/// What is known in memory begins anew with each database that is opened.
+#[test]
+fn a_nonce_is_found_in_a_database_that_had_it_before() {
+    let (dir, state) = fresh();
+    let put = |state: &State, text: &str, at| {
+        let mut txn = state.begin();
+        nonce::put(&mut txn, 1, 2, text, at);
+        txn.commit().unwrap();
+    };
+    let used =
+        |state: &State, text: &str, at| nonce::used(&state.view(), 1, 2, text, at, at).unwrap();
+    let (old, new) = (5 * nonce::BUCKET_MS, 6 * nonce::BUCKET_MS);
+    put(&state, "before", old);
+    let copy = dir.path().join("copy");
+    state.checkpoint(&copy).unwrap();
+    put(&state, "after", old);
+    put(&state, "after", new);
+    state.replace(&copy).unwrap();
+    assert!(used(&state, "before", old));
+    assert!(!used(&state, "after", old) && !used(&state, "after", new));
+    put(&state, "again", old);
+    put(&state, "again", new);
+    assert!(used(&state, "again", old) && used(&state, "again", new));
+    assert!(!used(&state, "before", new));
+
+    state.flush().unwrap();
+    drop(state);
+    let state = open(&dir);
+    assert!(used(&state, "before", old));
+    assert!(used(&state, "again", old) && used(&state, "again", new));
+
+    // One that comes late, into a bucket whose others were dropped.
+    let (_dir, state) = fresh();
+    put(&state, "before", old);
+    let mut txn = state.begin();
+    nonce::drop_buckets(&mut txn, 0, nonce::bucket(new));
+    nonce::put(&mut txn, 1, 2, "late", old);
+    txn.commit().unwrap();
+    assert!(used(&state, "late", old) && !used(&state, "before", old));
 }
 
 #[test]
