@@ -1,7 +1,7 @@
 //! A commit goes out with the next entry where one is about to follow.
 //!
 //! openraft tells each follower of a commit in an append of its own when there is no entry to send
-//! with it. Under load the next entry follows as soon as the last one is applied, so that every
+//! with it. Under load the next entry follows as soon as one before it is applied, so that every
 //! second append would say nothing else: each costs both nodes as much as a small entry.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Append;
 use crate::proposer::Upcoming;
 
-/// A follower hears of a commit this much later at most.
+/// A follower hears of a commit about this much later at most: timers count whole milliseconds.
 const HELD_MAX: Duration = Duration::from_millis(1);
 
 /// The same appends, without those that a later one makes needless.
